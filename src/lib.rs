@@ -1,0 +1,3 @@
+//! probe
+#[cfg(target_arch = "wasm32")]
+proxy_wasm::main! {{ }}
