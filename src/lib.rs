@@ -1,3 +1,14 @@
-//! probe
-#[cfg(target_arch = "wasm32")]
-proxy_wasm::main! {{ }}
+//! Countersign: the identity enforcement point for MCP traffic.
+//!
+//! One WebAssembly filter for Envoy and Istio. For every MCP operation it answers
+//! which human, through which agent, may do what, before a byte of the operation
+//! reaches the MCP server, and it leaves a record of the answer.
+//!
+//! Arrows point one way: `filter` → `gate` → {`mcp`, `token`, `policy`, `reply`,
+//! `audit`}. Only `filter` knows the host's SDK; `policy` knows neither JSON nor
+//! HTTP; `token` knows no MCP; `mcp` knows no tokens. `DESIGN.md` has the rest.
+
+pub mod host;
+pub mod json;
+pub mod mcp;
+pub mod token;

@@ -1,0 +1,1 @@
+//! MCP messages: reading, naming the operation, filtering lists. Knows no tokens.

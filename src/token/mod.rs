@@ -1,0 +1,1 @@
+//! Access tokens: JOSE, keys, claims, verification. Knows no MCP.
