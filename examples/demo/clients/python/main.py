@@ -1,4 +1,4 @@
-"""The official Python MCP client, unmodified, through ../scenario.json:
+"""The official Python MCP client, unmodified, through ../../scenarios/steps.json:
 
     python main.py URL              2026-07-28 where the server has it (the SDK's default)
     MODE=legacy python main.py URL  revisions up to 2025-11-25
@@ -29,7 +29,7 @@ REDIRECT_URI = "http://127.0.0.1/callback"
 # More hops than any login here takes.
 MAX_REDIRECTS = 10
 
-STEPS = json.loads((Path(__file__).parent.parent / "scenario.json").read_text())
+STEPS = json.loads((Path(__file__).parents[2] / "scenarios/steps.json").read_text())
 
 
 class Memory:
@@ -95,14 +95,17 @@ class Observer:
                 exchange[key] = response.headers[header]
         self.exchanges.append(exchange)
 
-    async def report(self, step: str, run: Callable[[], Awaitable[Any]]) -> None:
+    async def report(self, step: str, run: Callable[[], Awaitable[Any]]) -> bool:
+        """Runs one step, prints its line, and returns whether it came to a result."""
         self.exchanges = []
         try:
             outcome, value = "result", await run()
-        except MCPError as error:
-            outcome, value = "error", {"code": error.code, "message": error.message}
+        except Exception as error:
+            code = error.code if isinstance(error, MCPError) else None
+            outcome, value = "error", {"code": code, "message": str(error)}
         line = {"step": step, "outcome": outcome, "value": value, "exchanges": self.exchanges}
         print(json.dumps(line), flush=True)
+        return outcome == "result"
 
 
 def label(method: str, params: dict[str, Any] | None) -> str:
@@ -159,7 +162,8 @@ async def main(url: str, mode: str) -> None:
         return client.protocol_version
 
     async with http:
-        await observer.report("connect", connect)
+        if not await observer.report("connect", connect):
+            sys.exit(1)
         for step in STEPS:
             method, params = step["method"], step.get("params", {})
             await observer.report(label(method, params), lambda: perform(client, method, params))

@@ -1,4 +1,4 @@
-// The official TypeScript MCP client, unmodified, through ../scenario.json:
+// The official TypeScript MCP client, unmodified, through ../../scenarios/steps.json:
 //
 //   node main.mjs URL          revisions up to 2025-11-25 (the SDK's default)
 //   MODE=auto node main.mjs URL    2026-07-28 where the server has it
@@ -18,7 +18,7 @@ import { HeadlessOAuth } from './oauth.mjs';
 
 const url = new URL(process.argv[2]);
 const mode = process.env.MODE ?? 'legacy';
-const steps = JSON.parse(readFileSync(new URL('../scenario.json', import.meta.url), 'utf8'));
+const steps = JSON.parse(readFileSync(new URL('../../scenarios/steps.json', import.meta.url), 'utf8'));
 
 let exchanges = [];
 const authProvider = new HeadlessOAuth();
