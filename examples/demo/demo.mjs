@@ -3,11 +3,11 @@
 // it should be. KEEP=1 leaves everything running until Ctrl-C.
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startEnvoy } from './lib/envoy.mjs';
-import { ROOT } from './lib/paths.mjs';
+import { NODE, ROOT } from './lib/paths.mjs';
 import { freePorts } from './lib/ports.mjs';
 import { stopAll } from './lib/process.mjs';
 import { SERVERS, resourceUrl, startBackends } from './lib/stack.mjs';
@@ -21,6 +21,9 @@ const MODES = ['stream', 'hold'];
 
 /** Time for the last audit records to be written, in ms: a stream is recorded when it ends. */
 const RECORDS_LIMIT = 10_000;
+
+/** The MCP Inspector that KEEP=1 proposes; it needs Node 22.19 or newer, as installed here. */
+const INSPECTOR = '@modelcontextprotocol/inspector@2.12.0';
 
 /** Logs, rendered bootstraps and audit records of the last run. */
 const directory = join(ROOT, '.stack/demo');
@@ -70,7 +73,8 @@ async function readRecords(envoys, steps) {
   const wanted = steps.flatMap((step) => step.exchanges).map(({ decision }) => decision).filter(Boolean);
   const deadline = Date.now() + RECORDS_LIMIT;
   for (;;) {
-    const lines = envoys.flatMap(({ accessLog }) => readFileSync(accessLog, 'utf8').split('\n').filter(Boolean));
+    // Envoy may be in the middle of the last line.
+    const lines = envoys.flatMap(({ accessLog }) => readFileSync(accessLog, 'utf8').split('\n').slice(0, -1));
     const records = new Map(lines.map((line) => JSON.parse(line)).map((record) => [record.decision_id, record]));
     if (wanted.every((id) => records.has(id)) || Date.now() > deadline) return records;
     await sleep(100);
@@ -140,7 +144,7 @@ curl -i ${url} \\
   -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' \\
   -d '${JSON.stringify(message)}'
 
-npx @modelcontextprotocol/inspector --cli ${url} --transport http \\
+PATH=${relative(process.cwd(), dirname(NODE)) || '.'}:$PATH npx ${INSPECTOR} --cli ${url} --transport http \\
   --method tools/list --header 'Authorization: Bearer ${token}'
 `);
   await new Promise(() => {});
