@@ -3,11 +3,11 @@
 // it should be. KEEP=1 leaves everything running until Ctrl-C.
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startEnvoy } from './lib/envoy.mjs';
-import { NODE, ROOT } from './lib/paths.mjs';
+import { ROOT } from './lib/paths.mjs';
 import { freePorts } from './lib/ports.mjs';
 import { stopAll } from './lib/process.mjs';
 import { SERVERS, resourceUrl, startBackends } from './lib/stack.mjs';
@@ -144,7 +144,7 @@ curl -i ${url} \\
   -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' \\
   -d '${JSON.stringify(message)}'
 
-PATH=${relative(process.cwd(), dirname(NODE)) || '.'}:$PATH npx ${INSPECTOR} --cli ${url} --transport http \\
+PATH=${join(ROOT, '.stack/bin')}:$PATH npx ${INSPECTOR} --cli ${url} --transport http \\
   --method tools/list --header 'Authorization: Bearer ${token}'
 `);
   await new Promise(() => {});
