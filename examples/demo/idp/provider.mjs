@@ -1,0 +1,100 @@
+// The configuration of `oidc-provider`: an OAuth 2.1 authorization server as MCP clients want it.
+
+import { randomBytes } from 'node:crypto';
+
+import Provider, { errors } from 'oidc-provider';
+
+import { BACKDATED, CLIENTS, LIFETIME, SCOPES } from './clients.mjs';
+
+/** Who logs in when the authorization request has no `login_hint`. */
+const DEFAULT_USER = 'alice';
+
+/** RFC 6749, 3.3: the scope of an authorization request that names none. */
+const DEFAULT_SCOPE = 'mcp:connect';
+
+/**
+ * An authorization server for `issuer` that signs access tokens (RFC 9068) with `alg` for the
+ * protected resources `resources` (RFC 8707), each one an MCP server's URL, byte for byte.
+ */
+export function createProvider({ issuer, resources, alg, jwks }) {
+  const provider = new Provider(issuer, {
+    jwks,
+    clients: CLIENTS,
+    // Also listed here, or a registration that mentions them is refused.
+    scopes: ['openid', 'offline_access', ...SCOPES],
+    enabledJWA: { idTokenSigningAlgValues: [alg] },
+    clientDefaults: { id_token_signed_response_alg: alg },
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    loadExistingGrant: (ctx) => grantEverything(provider, ctx),
+    // MCP clients ask for refresh tokens by grant type and seldom know `offline_access`.
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    extraClientMetadata: { properties: ['scope'], validator: forgetRegisteredScope },
+    ttl: {
+      AccessToken: LIFETIME,
+      ClientCredentials: (_ctx, _token, client) => (client.clientId === 'demo-short' ? 1 : LIFETIME),
+    },
+    formats: { customizers: { jwt: (_ctx, token, jwt) => backdate(token, jwt) } },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      registration: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        // A code or refresh request need not repeat the resource it was granted for.
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_ctx, resource) => {
+          if (!resources.includes(resource)) throw new errors.InvalidTarget();
+          return {
+            audience: resource,
+            scope: SCOPES.join(' '),
+            accessTokenFormat: 'jwt',
+            jwt: { sign: { alg } },
+          };
+        },
+      },
+    },
+  });
+  provider.use(defaultScope);
+  provider.use((ctx, next) => logInAtOnce(provider, ctx, next));
+  return provider;
+}
+
+/** The person behind the browser agrees to whatever the client asks for, now and later. */
+async function grantEverything(provider, ctx) {
+  const { client, session, params, resourceServers } = ctx.oidc;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope(params.scope);
+  for (const resource of Object.keys(resourceServers)) grant.addResourceScope(resource, params.scope);
+  await grant.save();
+  return grant;
+}
+
+/**
+ * A registered `scope` would cap the client for good. MCP clients register with the scope of
+ * their first challenge, so every later step-up would fail with `invalid_scope`. RFC 7591, 2:
+ * the server may ignore it. Clients of the configuration (no `ctx`) keep theirs.
+ */
+function forgetRegisteredScope(ctx, _property, _value, metadata) {
+  if (ctx) delete metadata.scope;
+}
+
+function backdate(token, { payload }) {
+  if (token.clientId !== 'demo-expired') return;
+  payload.iat -= BACKDATED + LIFETIME;
+  payload.exp -= BACKDATED + LIFETIME;
+}
+
+function defaultScope(ctx, next) {
+  if (ctx.path === '/auth' && !ctx.query.scope) ctx.query = { ...ctx.query, scope: DEFAULT_SCOPE };
+  return next();
+}
+
+/** The login page, without a page: `login_hint` is believed. */
+async function logInAtOnce(provider, ctx, next) {
+  if (!ctx.path.startsWith('/interaction/')) return next();
+  const { params } = await provider.interactionDetails(ctx.req, ctx.res);
+  const result = { login: { accountId: params.login_hint ?? DEFAULT_USER }, consent: {} };
+  return ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result));
+}

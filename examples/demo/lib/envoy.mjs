@@ -1,0 +1,108 @@
+// Envoy with the filter: a checked-in bootstrap, moved to free ports, started.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import YAML from 'yaml';
+
+import { BOOTSTRAPS, ENVOY, ROOT, WASM } from './paths.mjs';
+import { freePorts } from './ports.mjs';
+import { startProcess } from './process.mjs';
+
+/** The origins written in `envoy/envoy.*.yaml`: of Envoy itself and of the OAuth server. */
+const DEFAULT_ORIGIN = 'http://127.0.0.1:10000';
+const DEFAULT_ISSUER = 'http://127.0.0.1:9000';
+
+const TYPES = 'type.googleapis.com/envoy.extensions';
+const WASM_FILTER = `${TYPES}.filters.http.wasm.v3.Wasm`;
+const FILE_LOG = `${TYPES}.access_loggers.file.v3.FileAccessLog`;
+
+/**
+ * A bootstrap from the text of a checked-in one, as an object.
+ *
+ * - `ports`: new port by the name of a listener or a cluster, and of `admin`
+ * - `origins`: pairs `[from, to]`, replaced in the whole text, the filter's configuration included
+ * - `wasm`: file of the filter
+ * - `accessLog`: file for every access log
+ * - `configure`: may change the filter's configuration; gets it parsed and returns it
+ * - `edit`: may change the finished bootstrap in place
+ */
+export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, edit }) {
+  const bootstrap = YAML.parse(origins.reduce((result, [from, to]) => result.replaceAll(from, to), text));
+  if ('admin' in ports) bootstrap.admin.address.socket_address.port_value = ports.admin;
+  for (const listener of bootstrap.static_resources.listeners) {
+    if (listener.name in ports) listener.address.socket_address.port_value = ports[listener.name];
+  }
+  for (const cluster of bootstrap.static_resources.clusters) {
+    if (!(cluster.name in ports)) continue;
+    for (const { endpoint } of cluster.load_assignment.endpoints.flatMap((locality) => locality.lb_endpoints)) {
+      endpoint.address.socket_address.port_value = ports[cluster.name];
+    }
+  }
+  for (const log of ofType(bootstrap, FILE_LOG)) log.path = accessLog ?? log.path;
+  for (const { config } of ofType(bootstrap, WASM_FILTER)) {
+    config.vm_config.code.local.filename = wasm ?? config.vm_config.code.local.filename;
+    if (configure) config.configuration.value = JSON.stringify(configure(JSON.parse(config.configuration.value)));
+  }
+  edit?.(bootstrap);
+  return bootstrap;
+}
+
+/**
+ * Starts Envoy in front of the running backends (see `stack.mjs`).
+ *
+ * - `mode`: `stream` or `hold`
+ * - `port`: of the listener `mcp`; part of every resource URL, so the issuer must know it
+ * - `workers`: worker threads, each with a VM of its own
+ * - `directory`: for the rendered bootstrap, Envoy's log and the access log
+ * - `bootstrap`: file to use instead of the checked-in one of the mode
+ * - `wasm`, `configure`, `edit`: see `renderBootstrap`
+ * - `logLevel`: of the filter's own lines in Envoy's log
+ *
+ * Returns `{ mode, pid, origin, admin, accessLog, log, stop() }`; `accessLog` and `log` are files.
+ */
+export async function startEnvoy({
+  mode, port, backends, directory, workers = 1, bootstrap = BOOTSTRAPS[mode],
+  wasm = WASM, configure, edit, logLevel = 'info',
+}) {
+  const [adminPort] = await freePorts(1);
+  const origin = `http://127.0.0.1:${port}`;
+  const accessLog = join(directory, `audit.${mode}.jsonl`);
+  const log = join(directory, `envoy.${mode}.log`);
+  const rendered = renderBootstrap(readFileSync(bootstrap, 'utf8'), {
+    ports: { mcp: port, admin: adminPort, ...backends.ports },
+    origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
+    wasm,
+    accessLog,
+    configure,
+    edit,
+  });
+  const file = join(directory, `envoy.${mode}.json`);
+  writeFileSync(file, JSON.stringify(rendered, null, 2));
+  const admin = `http://127.0.0.1:${adminPort}`;
+  const started = await startProcess({
+    name: `envoy (${mode})`,
+    command: ENVOY,
+    args: [
+      '-c', file,
+      '--concurrency', String(workers),
+      // Several Envoys share this machine and none is to be restarted in place.
+      '--disable-hot-restart',
+      '--log-level', 'warning',
+      '--component-log-level', `wasm:${logLevel}`,
+      // Access logs within this many milliseconds.
+      '--file-flush-interval-msec', '100',
+    ],
+    cwd: ROOT,
+    logFile: log,
+    ready: `${admin}/ready`,
+  });
+  return { mode, pid: started.pid, origin, admin, accessLog, log, stop: started.stop };
+}
+
+/** All objects with this `@type`, at any depth. */
+function ofType(node, type) {
+  if (node === null || typeof node !== 'object') return [];
+  const deeper = Object.values(node).flatMap((child) => ofType(child, type));
+  return node['@type'] === type ? [node, ...deeper] : deeper;
+}

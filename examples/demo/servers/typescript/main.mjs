@@ -1,0 +1,25 @@
+// Starts the TypeScript MCP server with its tap. Environment:
+//   PORT      loopback port of the MCP endpoint /mcp, default 3001
+//   TAP_PORT  loopback port of the tap (see tap.mjs), default 3011
+// Both protocol eras are served; clients before 2026-07-28 get their answers as SSE.
+
+import { createServer } from 'node:http';
+
+import { toNodeHandler } from '@modelcontextprotocol/node';
+import { createMcpHandler } from '@modelcontextprotocol/server';
+
+import { createDocsServer } from './docs-server.mjs';
+import { createTap } from './tap.mjs';
+
+const port = Number(process.env.PORT ?? 3001);
+const tapPort = Number(process.env.TAP_PORT ?? 3011);
+
+const mcp = toNodeHandler(createMcpHandler(({ requestInfo }) => createDocsServer(requestInfo.headers)));
+const server = createServer((request, response) => {
+  if (request.url.split('?', 1)[0] !== '/mcp') return response.writeHead(404).end();
+  return mcp(request, response);
+});
+
+createTap(server).listen(tapPort, '127.0.0.1', () => console.log(`tap on http://127.0.0.1:${tapPort}/requests`));
+server.listen(port, '127.0.0.1', () => console.log(`MCP on http://127.0.0.1:${port}/mcp`));
+process.once('SIGTERM', () => process.exit());
