@@ -40,12 +40,20 @@ class Envoy:
 
     def resource_errors(self, document: dict) -> list[str]:
         """What Envoy says to the Envoy configuration inside an EnvoyFilter or EnvoyPatchPolicy."""
-        build = {"EnvoyFilter": _patched_by_istio, "EnvoyPatchPolicy": _patched_by_envoy_gateway}[document["kind"]]
         try:
-            bootstrap = build(document["spec"])
+            bootstrap = bootstrap_of(document)
         except (ValueError, KeyError, TypeError) as error:
             return [f"cannot put the patches into a bootstrap: {error!r}"]
         return self.errors(json.dumps(bootstrap))
+
+
+def bootstrap_of(document: dict) -> dict:
+    """The smallest bootstrap with the Envoy configuration that an EnvoyFilter or EnvoyPatchPolicy carries.
+
+    Raises ValueError, KeyError or TypeError where it carries something else.
+    """
+    build = {"EnvoyFilter": _patched_by_istio, "EnvoyPatchPolicy": _patched_by_envoy_gateway}[document["kind"]]
+    return build(document["spec"])
 
 
 def timeout_errors(bootstrap: dict) -> list[str]:
