@@ -143,7 +143,7 @@ class Checker:
         file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if self.command is None:
             return []
-        run = subprocess.run([*self.command, file], cwd=self.root, capture_output=True, text=True, check=False)
+        run = subprocess.run([*self.command, file], cwd=self.root, capture_output=True, text=True)
         return [] if run.returncode == 0 else [f"configuration: {(run.stderr + run.stdout).strip()}"]
 
 
@@ -173,7 +173,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         extract = arguments.extract or Path(scratch)
         extract.mkdir(parents=True, exist_ok=True)
-        checker = Checker(ROOT, Envoy(arguments.envoy.resolve(), arguments.wasm.resolve()), crds, extract, arguments.check)
+        envoy = Envoy(arguments.envoy.resolve(), arguments.wasm.resolve())
+        checker = Checker(ROOT, envoy, crds, extract, arguments.check)
         files = arguments.files or checker.files()
         return _report(checker, [path.resolve() for path in files])
 

@@ -48,7 +48,7 @@ def _service_errors(folder: Path, service: dict) -> list[str]:
 
 
 def _run(command: list[str], text: str | None = None) -> list[str]:
-    run = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
     if run.returncode == 0:
         return []
     return [line.strip() for line in (run.stdout + run.stderr).splitlines() if line.strip()]

@@ -32,7 +32,7 @@ class Envoy:
             file.write(bootstrap.replace(MODULE, str(self._module)))
             file.flush()
             command = [self._binary, "--mode", "validate", "--log-level", "error", "-c", file.name, *arguments]
-            run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False)
+            run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT)
         if run.returncode == 0:
             return []
         said = [line for line in (run.stderr + run.stdout).splitlines() if line.strip()]

@@ -73,7 +73,7 @@ MISTAKES = [
     (HOLD_FILTER, "failure_policy: FAIL_RELOAD", "failure_policy: FAIL_OPEN", "never fails open"),
     (HOLD_FILTER, "reload_config:", "reload_confg:", "envoy:"),
     (HOLD_FILTER, "                    timeout: 30s\n", "", "envoy:"),
-    (HOLD_FILTER, "      value:\n        name: countersign\n        typed_config", "      value:\n        name: other\n        typed_config", "differ"),
+    (HOLD_FILTER, "name: countersign\n        typed_config", "name: other\n        typed_config", "differ"),
     (HOLD_FILTER, '"host_mode": "hold",', '"host_mode": "hold"', "Expecting ',' delimiter"),
     (LIMITS_FILTER, "merge_slashes: true", "merge_slash: true", "envoy:"),
     (LIMITS_FILTER, "REJECT_REQUEST\n", "REJECT\n", "envoy:"),
