@@ -1,0 +1,78 @@
+//! What the gate enforces: the compiled configuration.
+
+use crate::policy::ServerPolicy;
+use crate::token::IssuerId;
+
+/// Everything in force at one time. Until a configuration compiled, [`Enforcement::deny_all`].
+#[derive(Debug)]
+pub struct Enforcement {
+    /// How the host runs us: what may be changed after the body was read.
+    pub host_mode: HostMode,
+    /// The MCP servers behind us.
+    pub servers: Vec<Server>,
+    /// What is told about decisions, and to whom.
+    pub audit: AuditSettings,
+}
+
+/// What the host lets a filter do (DESIGN.md, "Host modes").
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default,
+    serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum HostMode {
+    /// Request headers go upstream once the caller is authenticated; the body is
+    /// withheld until the operation is decided. Works on every proxy-wasm host.
+    #[default]
+    Stream,
+    /// Nothing goes upstream before the whole decision. Needs Envoy 1.35 or later
+    /// with `allow_on_headers_stop_iteration: true`.
+    Hold,
+}
+
+/// One MCP server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its resource identifier (RFC 8707): the audience tokens must carry, byte for byte.
+    pub resource: String,
+    /// Authorities a request for it may carry, in lowercase and without the scheme's
+    /// default port.
+    pub authorities: Vec<String>,
+    /// The path of its endpoint, compared byte for byte and without the query.
+    pub path: String,
+    /// Issuers whose tokens it accepts.
+    pub issuers: Vec<IssuerId>,
+    /// Values of `Origin` it accepts; requests without `Origin` are not from browsers.
+    pub allowed_origins: Vec<String>,
+    /// Path of its metadata document (RFC 9728 section 3.1).
+    pub metadata_path: String,
+    /// URL of its metadata document, as challenges name it.
+    pub metadata_url: String,
+    /// The document itself, as JSON.
+    pub metadata_document: String,
+    /// Scopes of the first challenge: what a client should ask for to begin with.
+    pub scopes_supported: Vec<String>,
+    /// What its callers may do.
+    pub policy: ServerPolicy,
+}
+
+/// Settings of the audit record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
+    pub identity_headers: bool,
+    /// Whether records are also written as log lines.
+    pub log: bool,
+}
+
+impl Enforcement {
+    /// Knows no server, and so denies every request.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        Enforcement {
+            host_mode: HostMode::default(),
+            servers: Vec::new(),
+            audit: AuditSettings { identity_headers: false, log: true },
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Decisions, and nothing else: (caller, operation, policy) → decision.
+//!
+//! Pure functions over plain data. No JSON, no HTTP, no clock, no host: what is
+//! decided here can be read, tested and explained without any of them. The one
+//! function that decides a call also decides which entries of a list its caller
+//! may see, so the two cannot disagree.
+//!
+//! First principles: what no rule names is denied; the most specific rule decides
+//! alone; a doubt is a denial.
+
+mod rules;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::mcp::{Operation, Target};
+use crate::token::{AccessToken, Verified};
+
+pub use rules::{Conflict, Pattern, PatternError, Rule, RuleTable};
+
+/// What one MCP server's callers may do.
+#[derive(Debug, Default)]
+pub struct ServerPolicy {
+    methods: Vec<Pattern>,
+    tools: RuleTable,
+    prompts: RuleTable,
+    resources: RuleTable,
+}
+
+/// The answer to "may this caller do this", with its grounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The answer.
+    pub outcome: Outcome,
+    /// Every scope the operation takes, whether the caller holds it or not:
+    /// what a challenge asks for (RFC 6750 section 3, MCP authorization "scope selection").
+    pub required_scopes: BTreeSet<String>,
+    /// Where the rules that decided stand in the configuration, such as
+    /// `servers[0].tools.rules[1]`. Empty when no rule matched.
+    pub rules: Vec<String>,
+}
+
+/// Allow, or deny with the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The operation may proceed.
+    Allow,
+    /// It may not.
+    Deny(Reason),
+}
+
+/// Why an operation is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The method is not among those the server's policy allows.
+    MethodNotAllowed,
+    /// No rule names the tool, prompt, resource or task.
+    NoRule,
+    /// A rule names it, and the caller's token lacks a scope the rule asks for.
+    MissingScope,
+}
+
+/// How the operation came: a request gets an answer, a notification does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// JSON-RPC request: has an `id`.
+    Request,
+    /// JSON-RPC notification: has none.
+    Notification,
+}
+
+impl ServerPolicy {
+    /// A policy of these parts. `methods` are the methods without a protected
+    /// object; tools, prompts and resources are allowed by their own rules.
+    #[must_use]
+    pub fn new(
+        methods: Vec<Pattern>,
+        tools: RuleTable,
+        prompts: RuleTable,
+        resources: RuleTable,
+    ) -> Self {
+        ServerPolicy { methods, tools, prompts, resources }
+    }
+
+    /// The policy that permits nothing.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        ServerPolicy::default()
+    }
+
+    /// Decides one MCP operation.
+    #[must_use]
+    pub fn decide(
+        &self,
+        caller: &Verified<AccessToken>,
+        operation: &Operation,
+        form: Form,
+    ) -> Decision {
+        // A request method without an id would run unanswered on a lax server; and
+        // nothing but notifications is defined to come as one (JSON-RPC 2.0 section 4.1).
+        if form == Form::Notification && !operation.method.starts_with("notifications/") {
+            return Decision::deny(Reason::MethodNotAllowed);
+        }
+        match &operation.target {
+            Target::None | Target::Task(_) => self.decide_method(&operation.method),
+            Target::Subscription { resources, tasks } => {
+                self.decide_subscription(caller, &operation.method, resources, tasks)
+            }
+            target => self.decide_target(caller, target),
+        }
+    }
+
+    /// Decides whether a caller may use one protected object, be it to call it or
+    /// to see it in a list.
+    #[must_use]
+    pub fn decide_target(&self, caller: &Verified<AccessToken>, target: &Target) -> Decision {
+        let rule = match target {
+            Target::Tool(name) => self.tools.find(name),
+            Target::Prompt(name) => self.prompts.find(name),
+            Target::Resource(uri) | Target::ResourceTemplate(uri) => self.resources.find_uri(uri),
+            Target::None | Target::Task(_) | Target::Subscription { .. } => None,
+        };
+        match rule {
+            Some(rule) => Decision::by_rule(caller, rule),
+            None => Decision::deny(Reason::NoRule),
+        }
+    }
+
+    /// Decides what belongs to a session of the protocol revisions up to 2025-11-25
+    /// and carries no operation: the GET stream, DELETE, and answers to the server's
+    /// own requests. They are open where sessions are: where `initialize` is allowed.
+    #[must_use]
+    pub fn decide_session(&self) -> Decision {
+        self.decide_method("initialize")
+    }
+
+    fn decide_method(&self, method: &str) -> Decision {
+        if self.methods.iter().any(|pattern| pattern.matches(method)) {
+            Decision::allow()
+        } else {
+            Decision::deny(Reason::MethodNotAllowed)
+        }
+    }
+
+    /// A subscription reaches several objects at once: all of them must be permitted.
+    fn decide_subscription(
+        &self,
+        caller: &Verified<AccessToken>,
+        method: &str,
+        resources: &[String],
+        tasks: &[String],
+    ) -> Decision {
+        let mut decision = self.decide_method(method);
+        if !tasks.is_empty() {
+            decision = decision.and(self.decide_method("tasks/get"));
+        }
+        for uri in resources {
+            decision = decision.and(self.decide_target(caller, &Target::Resource(uri.clone())));
+        }
+        decision
+    }
+}
+
+impl Decision {
+    /// Whether the operation may proceed.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.outcome == Outcome::Allow
+    }
+
+    fn allow() -> Self {
+        Decision { outcome: Outcome::Allow, required_scopes: BTreeSet::new(), rules: Vec::new() }
+    }
+
+    fn deny(reason: Reason) -> Self {
+        Decision { outcome: Outcome::Deny(reason), ..Decision::allow() }
+    }
+
+    fn by_rule(caller: &AccessToken, rule: &Rc<Rule>) -> Self {
+        let outcome = if rule.scopes.is_subset(&caller.scopes) {
+            Outcome::Allow
+        } else {
+            Outcome::Deny(Reason::MissingScope)
+        };
+        Decision { outcome, required_scopes: rule.scopes.clone(), rules: vec![rule.id.clone()] }
+    }
+
+    /// Both must allow. A denial that no scope can mend outranks a missing scope, so
+    /// that nobody is sent for a token that would not help.
+    fn and(mut self, other: Decision) -> Self {
+        self.outcome = match (self.outcome, other.outcome) {
+            (Outcome::Allow, outcome) | (outcome, Outcome::Allow) => outcome,
+            (Outcome::Deny(Reason::MissingScope), denial) => denial,
+            (denial, _) => denial,
+        };
+        self.required_scopes.extend(other.required_scopes);
+        self.rules.extend(other.rules);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+#![expect(clippy::arithmetic_side_effects, reason = "tests may panic")]
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+fn caller(scopes: &[&str]) -> Verified<AccessToken> {
+    Verified::assumed(AccessToken {
+        issuer: "https://idp.example".to_owned(),
+        subject: "alice".to_owned(),
+        client_id: "agent".to_owned(),
+        audiences: vec!["https://mcp.example/mcp".to_owned()],
+        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2),
+        not_before: None,
+        issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
+        token_id: Some("id".to_owned()),
+    })
+}
+
+fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
+    let mut table = RuleTable::default();
+    for (index, (names, scopes)) in rules.iter().enumerate() {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        let rule = Rc::new(Rule { id: format!("rules[{index}]"), scopes });
+        for name in *names {
+            table.insert(Pattern::parse(name).unwrap(), &rule).unwrap();
+        }
+    }
+    table
+}
+
+fn policy() -> ServerPolicy {
+    let methods = ["initialize", "tools/list", "notifications/*", "subscriptions/listen"];
+    ServerPolicy::new(
+        methods.iter().map(|method| Pattern::parse(method).unwrap()).collect(),
+        table(&[
+            (&["search", "get_*"], &["docs.read"]),
+            (&["get_secret*"], &["docs.admin", "docs.read"]),
+            (&["get_secret_hint"], &[]),
+        ]),
+        table(&[(&["*"], &[])]),
+        table(&[(&["docs://public/*"], &[]), (&["docs://private/*"], &["docs.read"])]),
+    )
+}
+
+fn operation(method: &str, target: Target) -> Operation {
+    Operation { method: method.to_owned(), target }
+}
+
+fn outcome(scopes: &[&str], method: &str, target: Target) -> Outcome {
+    policy().decide(&caller(scopes), &operation(method, target), Form::Request).outcome
+}
+
+fn tool(name: &str) -> Target {
+    Target::Tool(name.to_owned())
+}
+
+fn resource(uri: &str) -> Target {
+    Target::Resource(uri.to_owned())
+}
+
+#[test]
+fn no_rules_means_deny() {
+    let policy = ServerPolicy::deny_all();
+    for target in [Target::None, tool("search"), resource("docs://public/a")] {
+        let decision = policy.decide(&caller(&["docs.read"]), &operation("x", target), Form::Request);
+        assert!(!decision.is_allow());
+    }
+    assert!(!policy.decide_session().is_allow());
+}
+
+#[test]
+fn the_most_specific_rule_decides_alone() {
+    assert_eq!(outcome(&["docs.read"], "tools/call", tool("get_page")), Outcome::Allow);
+    assert_eq!(
+        outcome(&["docs.read"], "tools/call", tool("get_secret_key")),
+        Outcome::Deny(Reason::MissingScope)
+    );
+    assert_eq!(outcome(&[], "tools/call", tool("get_secret_hint")), Outcome::Allow);
+}
+
+#[test]
+fn names_are_compared_byte_for_byte() {
+    for name in ["Search", "search ", "search\u{200b}", "GET_x", "get", ""] {
+        let decided = outcome(&["docs.read"], "tools/call", tool(name));
+        assert_eq!(decided, Outcome::Deny(Reason::NoRule), "{name:?}");
+    }
+}
+
+#[test]
+fn a_denial_for_scope_names_every_scope_of_the_operation() {
+    let decision = policy().decide(
+        &caller(&["docs.read"]),
+        &operation("tools/call", tool("get_secret_key")),
+        Form::Request,
+    );
+    assert_eq!(
+        decision.required_scopes.into_iter().collect::<Vec<_>>(),
+        ["docs.admin", "docs.read"]
+    );
+    assert_eq!(decision.rules, ["rules[1]"]);
+}
+
+#[test]
+fn unknown_methods_are_denied() {
+    for method in ["vendor/secret", "tasks/list", "Initialize", "initialize ", ""] {
+        let decided = outcome(&["docs.read"], method, Target::None);
+        assert_eq!(decided, Outcome::Deny(Reason::MethodNotAllowed), "{method:?}");
+    }
+    assert_eq!(outcome(&[], "initialize", Target::None), Outcome::Allow);
+}
+
+#[test]
+fn json_rpc_4_1_only_notification_methods_come_without_an_id() {
+    let call = operation("tools/call", tool("search"));
+    let decision = policy().decide(&caller(&["docs.read"]), &call, Form::Notification);
+    assert_eq!(decision.outcome, Outcome::Deny(Reason::MethodNotAllowed));
+    let cancelled = operation("notifications/cancelled", Target::None);
+    assert!(policy().decide(&caller(&[]), &cancelled, Form::Notification).is_allow());
+}
+
+#[test]
+fn a_uri_that_may_leave_its_prefix_is_not_under_it() {
+    assert_eq!(outcome(&[], "resources/read", resource("docs://public/a")), Outcome::Allow);
+    for uri in [
+        "docs://public/../private/a",
+        "docs://public/..",
+        "docs://public/./x",
+        "docs://public/%2e%2e/private/a",
+        "docs://public/%2E%2E%2Fprivate",
+        "docs://public\\..\\private",
+        "docs://public/..\\private",
+    ] {
+        let decided = outcome(&["docs.read"], "resources/read", resource(uri));
+        assert_eq!(decided, Outcome::Deny(Reason::NoRule), "{uri}");
+    }
+}
+
+#[test]
+fn a_subscription_needs_every_object_it_names() {
+    let listen = |resources: &[&str], tasks: &[&str]| Target::Subscription {
+        resources: resources.iter().map(|&uri| uri.to_owned()).collect(),
+        tasks: tasks.iter().map(|&task| task.to_owned()).collect(),
+    };
+    let decide = |scopes, target| outcome(scopes, "subscriptions/listen", target);
+    assert_eq!(decide(&[], listen(&["docs://public/a"], &[])), Outcome::Allow);
+    assert_eq!(
+        decide(&[], listen(&["docs://public/a", "docs://private/a"], &[])),
+        Outcome::Deny(Reason::MissingScope)
+    );
+    assert_eq!(
+        decide(&[], listen(&["docs://private/a", "other://x"], &[])),
+        Outcome::Deny(Reason::NoRule)
+    );
+    assert_eq!(decide(&[], listen(&[], &["task"])), Outcome::Deny(Reason::MethodNotAllowed));
+}
+
+#[test]
+fn two_rules_for_one_pattern_conflict() {
+    let mut table = table(&[(&["a", "b*"], &[])]);
+    let rule = Rc::new(Rule { id: "late".to_owned(), scopes: BTreeSet::new() });
+    for pattern in ["a", "b*"] {
+        let conflict = table.insert(Pattern::parse(pattern).unwrap(), &rule);
+        assert_eq!(conflict, Err(Conflict { first: "rules[0]".to_owned() }));
+    }
+    assert_eq!(table.insert(Pattern::parse("b").unwrap(), &rule), Ok(()));
+}
+
+#[test]
+fn patterns_are_names_or_prefixes() {
+    assert_eq!(Pattern::parse(""), Err(PatternError::Empty));
+    assert_eq!(Pattern::parse("a*b"), Err(PatternError::InnerWildcard));
+    assert_eq!(Pattern::parse("**"), Err(PatternError::InnerWildcard));
+    assert!(Pattern::parse("*").unwrap().matches(""));
+}
