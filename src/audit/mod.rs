@@ -1,0 +1,160 @@
+//! The audit record: one JSON object per decision.
+//!
+//! It is what an auditor reads, so a field means one thing, is absent when the fact
+//! is not known, and is never a secret: tokens and sessions are there as digests,
+//! arguments not at all.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// Longest text of a caller's that is recorded, in characters. Names and subjects are
+/// shorter; a record must not grow with what a caller sends.
+const MAX_TEXT: usize = 512;
+
+/// Most scopes recorded of each kind; the same reason.
+const MAX_SCOPES: usize = 64;
+
+/// Everything known about one decision.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// When the request arrived.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// Names this decision; also in the response header `x-countersign-decision-id`.
+    pub decision_id: String,
+    /// `stream` or `hold`.
+    pub host_mode: &'static str,
+    /// `allow` or `deny`.
+    pub outcome: &'static str,
+    /// Stable code: `allowed`, `metadata`, or the denial's.
+    pub code: &'static str,
+    /// The denial's internal reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// The rules that decided, by their place in the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Digest of the configuration in force.
+    pub policy_version: String,
+    /// Who the caller is.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
+    /// Resource identifier of the MCP server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// HTTP method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_method: Option<Text>,
+    /// MCP method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Text>,
+    /// What the method is applied to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Object>,
+    /// MCP revision as the request states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Text>,
+    /// SHA-256 of `Mcp-Session-Id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Scopes the operation takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_required: Vec<Text>,
+    /// Address and port the request came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Text>,
+    /// `x-request-id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Text>,
+    /// Trace id of `traceparent` (W3C Trace Context section 3.2.2.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<Text>,
+    /// HTTP status of the MCP server's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
+    /// From the request's arrival to the decision, in milliseconds.
+    pub decision_ms: u64,
+    /// From the request's arrival to the end of the exchange, in milliseconds.
+    pub total_ms: u64,
+}
+
+/// A verified caller.
+#[derive(Debug, Clone, Serialize)]
+pub struct Caller {
+    /// `sub`
+    pub subject: Text,
+    /// `iss`
+    pub issuer: Text,
+    /// `client_id`
+    pub client_id: Text,
+    /// SHA-256 of `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+    /// Scopes of the token.
+    pub scopes_presented: Vec<Text>,
+}
+
+/// A protected object.
+#[derive(Debug, Clone, Serialize)]
+pub struct Object {
+    /// `tool`, `prompt`, `resource`, `resource_template`, `task` or `subscription`.
+    pub kind: &'static str,
+    /// Its name or URI.
+    pub name: Text,
+}
+
+/// A text of bounded length.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Text(String);
+
+impl Text {
+    /// The text, cut after [`MAX_TEXT`] characters with `…` for the rest.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        match text.char_indices().nth(MAX_TEXT) {
+            None => Text(text.to_owned()),
+            Some((end, _)) => {
+                let mut cut = text.get(..end).unwrap_or_default().to_owned();
+                cut.push('…');
+                Text(cut)
+            }
+        }
+    }
+}
+
+/// The first [`MAX_SCOPES`] scopes.
+#[must_use]
+pub fn scopes(scopes: &BTreeSet<String>) -> Vec<Text> {
+    scopes.iter().take(MAX_SCOPES).map(|scope| Text::new(scope)).collect()
+}
+
+/// SHA-256 in lowercase hex: tells two values apart without telling them.
+#[must_use]
+pub fn digest(value: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(value) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+impl Record {
+    /// One line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // No map with non-string keys and no failing serialiser is in it, so this
+        // cannot fail; a record that says so is still better than none.
+        serde_json::to_string(self).unwrap_or_else(|_| {
+            format!(r#"{{"decision_id":"{}","outcome":"{}"}}"#, self.decision_id, self.outcome)
+        })
+    }
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}

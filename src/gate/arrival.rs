@@ -1,0 +1,325 @@
+//! A request's headers, before anybody is authenticated: which server it is for,
+//! whether its form is one MCP has, and which credential it brings. Pure functions.
+
+use std::rc::Rc;
+
+use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
+use super::server::Server;
+use crate::mcp::StandardHeaders;
+use crate::reply::{Challenge, Code, Denial};
+
+/// Headers that are ours to set. Whoever sends one is forging it.
+const OUR_PREFIX: &str = "x-countersign-";
+
+/// Headers decided on, or read by the MCP server, that may occur once. A second line,
+/// of which some reader takes the first and another the last, is refused.
+const SINGLE: [&str; 12] = [
+    "authorization",
+    "dpop",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "host",
+    "origin",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "mcp-session-id",
+    "last-event-id",
+];
+
+/// Headers that never go on to the MCP server: the caller's credentials, headers that
+/// make some frameworks see another request than the one decided on, and
+/// `Accept-Encoding`, because a compressed list cannot be filtered.
+const NEVER_FORWARDED: [&str; 9] = [
+    "authorization",
+    "proxy-authorization",
+    "dpop",
+    "cookie",
+    "accept-encoding",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Where a request goes.
+pub(super) enum Destination {
+    /// To the metadata document of a server.
+    Metadata(Rc<Server>),
+    /// To the endpoint of a server.
+    Endpoint(Rc<Server>),
+}
+
+/// A request to an MCP endpoint whose form is right. Its bearer token is not verified.
+pub(super) struct Arrival {
+    pub(super) server: Rc<Server>,
+    pub(super) method: HttpMethod,
+    pub(super) headers: McpHeaders,
+    /// What the MCP server must not see.
+    pub(super) strip: Vec<HeaderEdit>,
+}
+
+/// The HTTP methods of MCP (Streamable HTTP transport).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HttpMethod {
+    /// A message.
+    Post,
+    /// The stream of a legacy session.
+    Get,
+    /// The end of a legacy session.
+    Delete,
+}
+
+/// The MCP headers, kept until the body can be compared with them.
+#[derive(Debug, Default)]
+pub(super) struct McpHeaders {
+    protocol_version: Option<String>,
+    method: Option<String>,
+    name: Option<String>,
+    pub(super) session: Option<String>,
+}
+
+impl McpHeaders {
+    pub(super) fn standard(&self) -> StandardHeaders<'_> {
+        StandardHeaders {
+            protocol_version: self.protocol_version.as_deref(),
+            method: self.method.as_deref(),
+            name: self.name.as_deref(),
+            session: self.session.is_some(),
+        }
+    }
+
+    pub(super) fn revision(&self) -> Option<&str> {
+        self.protocol_version.as_deref()
+    }
+}
+
+/// Finds the server by authority and path. The path is compared byte for byte: a
+/// spelling that the proxy or the server would normalise to it is another path.
+pub(super) fn destination(
+    headers: &Headers,
+    servers: &[Rc<Server>],
+) -> Result<Destination, Denial> {
+    let authority = required(headers, ":authority")?;
+    let scheme = headers.informative(":scheme").unwrap_or_default();
+    let authority = normalise_authority(authority, scheme);
+    let target = required(headers, ":path")?;
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+
+    let mut candidates =
+        servers.iter().filter(|server| server.authorities.contains(&authority));
+    candidates
+        .clone()
+        .find(|server| server.path == path)
+        .map(|server| Destination::Endpoint(Rc::clone(server)))
+        .or_else(|| {
+            candidates
+                .clone()
+                .find(|server| server.metadata_path == path)
+                .or_else(|| sole(&mut candidates).filter(|_| path == ROOT_METADATA))
+                .map(|server| Destination::Metadata(Rc::clone(server)))
+        })
+        .ok_or_else(|| Denial::new(Code::UnknownServer, "no server has this authority and path"))
+}
+
+/// Where clients look last: at the root, which can speak for a sole server only.
+const ROOT_METADATA: &str = "/.well-known/oauth-protected-resource";
+
+fn sole<'a>(servers: &mut impl Iterator<Item = &'a Rc<Server>>) -> Option<&'a Rc<Server>> {
+    let first = servers.next();
+    if servers.next().is_some() { None } else { first }
+}
+
+/// Lowercase, without the scheme's default port (RFC 3986 section 6.2.3).
+fn normalise_authority(authority: &str, scheme: &str) -> String {
+    let authority = authority.to_ascii_lowercase();
+    let default_port = if scheme == "https" { ":443" } else { ":80" };
+    match authority.strip_suffix(default_port) {
+        Some(host) => host.to_owned(),
+        None => authority,
+    }
+}
+
+/// Checks the form of a request to an endpoint.
+pub(super) fn check_form(
+    headers: &Headers,
+    end: bool,
+    server: &Rc<Server>,
+) -> Result<Arrival, Denial> {
+    for name in SINGLE {
+        single(headers, name)?;
+    }
+    if headers.has("upgrade") || headers.has(":protocol") {
+        return Err(Denial::new(Code::UpgradeRefused, "the request asks for an upgrade"));
+    }
+    let method = match required(headers, ":method")? {
+        "POST" => HttpMethod::Post,
+        "GET" => HttpMethod::Get,
+        "DELETE" => HttpMethod::Delete,
+        _ => return Err(Denial::new(Code::MethodNotAllowed, "an HTTP method MCP does not use")),
+    };
+    let mcp = McpHeaders {
+        protocol_version: owned(headers, "mcp-protocol-version")?,
+        method: owned(headers, "mcp-method")?,
+        name: owned(headers, "mcp-name")?,
+        session: owned(headers, "mcp-session-id")?,
+    };
+    check_origin(headers, server)?;
+    check_query(headers)?;
+    match method {
+        HttpMethod::Post => check_message_headers(headers, end)?,
+        HttpMethod::Get | HttpMethod::Delete => check_session_headers(&mcp, end)?,
+    }
+    let strip = to_strip(headers);
+    Ok(Arrival { server: Rc::clone(server), method, headers: mcp, strip })
+}
+
+/// The bearer token of the request (RFC 6750 section 2.1).
+pub(super) fn bearer_token<'a>(
+    headers: &'a Headers,
+    server: &Server,
+) -> Result<&'a str, Denial> {
+    let challenge = |invalid| {
+        Challenge::authenticate(&server.metadata_url, &server.scopes_supported, invalid)
+    };
+    let Some(value) = single(headers, "authorization")? else {
+        return Err(Denial::new(Code::TokenMissing, "no Authorization header")
+            .with_challenge(challenge(false)));
+    };
+    let token = value
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim_start_matches(' '));
+    match token {
+        Some(token) if is_token68(token) => Ok(token),
+        Some(_) => Err(Denial::new(
+            Code::TokenInvalid("token_malformed"),
+            "the credential is not one token68",
+        )
+        .with_challenge(challenge(true))),
+        // Another scheme is no attempt at ours: RFC 6750 section 3.1 wants no error code.
+        None => Err(Denial::new(Code::TokenMissing, "an Authorization scheme other than Bearer")
+            .with_challenge(challenge(false))),
+    }
+}
+
+/// RFC 9110 section 11.2: at least one character, padding only at the end.
+fn is_token68(text: &str) -> bool {
+    let stem = text.trim_end_matches('=');
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    !stem.is_empty() && stem.bytes().all(allowed)
+}
+
+fn check_message_headers(headers: &Headers, end: bool) -> Result<(), Denial> {
+    let content_type = single(headers, "content-type")?.unwrap_or_default();
+    if !is_json_content_type(content_type) {
+        return Err(Denial::new(Code::MediaTypeUnsupported, "Content-Type is not JSON in UTF-8"));
+    }
+    match single(headers, "content-encoding")? {
+        Some(coding) if !coding.eq_ignore_ascii_case("identity") => {
+            return Err(Denial::new(Code::ContentEncodingUnsupported, "the body is encoded"));
+        }
+        _ => {}
+    }
+    if end {
+        return Err(Denial::new(Code::MessageMalformed, "a POST without a body")
+            .with_error(-32700, "Parse error"));
+    }
+    Ok(())
+}
+
+fn check_session_headers(mcp: &McpHeaders, end: bool) -> Result<(), Denial> {
+    if !end {
+        return Err(Denial::new(Code::BodyUnexpected, "a GET or DELETE with a body"));
+    }
+    match mcp.revision() {
+        None | Some("2024-11-05" | "2025-03-26" | "2025-06-18" | "2025-11-25") => Ok(()),
+        Some(crate::mcp::MODERN_VERSION) => {
+            Err(Denial::new(Code::MethodNotAllowed, "2026-07-28 has no GET and no DELETE"))
+        }
+        Some(_) => Err(Denial::new(Code::VersionUnsupported, "unknown MCP-Protocol-Version")),
+    }
+}
+
+/// MCP "Security Warning" of the Streamable HTTP transport: a page of another origin
+/// must not drive a server with its visitor's browser (GHSA-89xv-2j6f-qhc8).
+fn check_origin(headers: &Headers, server: &Server) -> Result<(), Denial> {
+    match single(headers, "origin")? {
+        Some(origin) if !server.allowed_origins.iter().any(|allowed| allowed == origin) => {
+            Err(Denial::new(Code::OriginForbidden, "Origin is not an allowed one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A token in the query would be in every log on the way.
+fn check_query(headers: &Headers) -> Result<(), Denial> {
+    let target = required(headers, ":path")?;
+    let Some((_, query)) = target.split_once('?') else { return Ok(()) };
+    if percent_decode(query.as_bytes()).windows(12).any(|w| w.eq_ignore_ascii_case(b"access_token"))
+    {
+        return Err(Denial::new(Code::TokenInQuery, "access_token in the query"));
+    }
+    Ok(())
+}
+
+fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let digits = [*high, *low];
+                let value = std::str::from_utf8(&digits)
+                    .ok()
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                match value {
+                    Some(value) => {
+                        decoded.push(value);
+                        rest = tail;
+                    }
+                    None => decoded.push(byte),
+                }
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    decoded
+}
+
+fn to_strip(headers: &Headers) -> Vec<HeaderEdit> {
+    let mut names: Vec<&str> = headers.names().filter(|name| is_stripped(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
+}
+
+fn is_stripped(name: &str) -> bool {
+    NEVER_FORWARDED.contains(&name) || is_ours(name)
+}
+
+/// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.replace('_', "-").to_ascii_lowercase().starts_with(OUR_PREFIX)
+}
+
+fn single<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a str>, Denial> {
+    headers.single(name).map_err(|error| match error {
+        HeaderError::Repeated => Denial::new(Code::HeaderRepeated, format!("{name} occurs twice")),
+        HeaderError::NotText => {
+            Denial::new(Code::HeaderMalformed, format!("{name} has bytes that are not text"))
+        }
+    })
+}
+
+fn owned(headers: &Headers, name: &str) -> Result<Option<String>, Denial> {
+    Ok(single(headers, name)?.map(str::to_owned))
+}
+
+fn required<'a>(headers: &'a Headers, name: &str) -> Result<&'a str, Denial> {
+    single(headers, name)?
+        .ok_or_else(|| Denial::new(Code::HeaderMalformed, format!("{name} is missing")))
+}

@@ -1,0 +1,175 @@
+//! Header fields as the host gives them: a list of lines, values as bytes.
+
+/// Request or response header lines in wire order. Names are lowercase, as HTTP
+/// hosts deliver them; values may be any bytes.
+#[derive(Debug, Clone, Default)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+/// Why a header cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderError {
+    /// More than one line where one is allowed. Reading the first and letting the
+    /// server read the last is how policies are bypassed (CVE-2026-26308).
+    Repeated,
+    /// Bytes outside visible ASCII, space and tab (RFC 9110 section 5.5).
+    NotText,
+}
+
+impl Headers {
+    /// Wraps the host's list.
+    #[must_use]
+    pub fn new(lines: Vec<(String, Vec<u8>)>) -> Self {
+        Headers(lines)
+    }
+
+    /// The value of a header that may occur once, without surrounding white space.
+    ///
+    /// # Errors
+    /// [`HeaderError`] for a second line, and for a value that is not text.
+    pub fn single(&self, name: &str) -> Result<Option<&str>, HeaderError> {
+        let mut lines = self.0.iter().filter(|(n, _)| n == name);
+        let Some((_, value)) = lines.next() else { return Ok(None) };
+        if lines.next().is_some() {
+            return Err(HeaderError::Repeated);
+        }
+        let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+        if !value.iter().all(is_text) {
+            return Err(HeaderError::NotText);
+        }
+        let text = std::str::from_utf8(value).map_err(|_| HeaderError::NotText)?;
+        Ok(Some(text.trim_matches([' ', '\t'])))
+    }
+
+    /// The value where it only informs (record, response handling): `None` also for
+    /// what [`Headers::single`] refuses.
+    #[must_use]
+    pub fn informative(&self, name: &str) -> Option<&str> {
+        self.single(name).ok().flatten()
+    }
+
+    /// Whether there is any line of that name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
+
+    /// All names, each once per line.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// A change to a header list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Remove every line of that name.
+    Remove(String),
+    /// Make this the only line of that name.
+    Set(&'static str, String),
+}
+
+/// The media type of a `Content-Type`, lowercase, without parameters.
+#[must_use]
+pub fn essence(content_type: &str) -> String {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim_matches([' ', '\t']).to_ascii_lowercase()
+}
+
+/// Whether a request's `Content-Type` is JSON in UTF-8, in a form that no two parsers
+/// read differently: the essence alone, or with `charset=utf-8` as its one parameter.
+#[must_use]
+pub fn is_json_content_type(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(|part| part.trim_matches([' ', '\t']));
+    let essence = parts.next().unwrap_or_default();
+    let charset = parts.next();
+    let charset_fits = charset.is_none_or(|parameter| {
+        parameter.eq_ignore_ascii_case("charset=utf-8")
+            || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
+    });
+    essence.eq_ignore_ascii_case("application/json") && charset_fits && parts.next().is_none()
+}
+
+/// A text as a header value. What is not plainly representable (other than visible
+/// ASCII and inner spaces, or looking like the encoded form itself) is base64 of its
+/// UTF-8 as `=?base64?…?=`, the form MCP uses for header values (2026-07-28,
+/// "Value Encoding").
+#[must_use]
+pub fn encode_value(text: &str) -> String {
+    use base64::Engine as _;
+    let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
+        && !text.starts_with("=?base64?");
+    if plain {
+        text.to_owned()
+    } else {
+        format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+    use super::*;
+
+    fn headers(lines: &[(&str, &[u8])]) -> Headers {
+        Headers::new(lines.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect())
+    }
+
+    #[test]
+    fn cve_2026_26308_a_second_line_is_not_overlooked() {
+        let headers = headers(&[("authorization", b"Bearer a"), ("authorization", b"Bearer b")]);
+        assert_eq!(headers.single("authorization"), Err(HeaderError::Repeated));
+        assert_eq!(headers.informative("authorization"), None);
+    }
+
+    #[test]
+    fn values_are_text_or_refused() {
+        let headers = headers(&[("a", b"caf\xe9"), ("b", b"x\ry"), ("c", "é".as_bytes())]);
+        for name in ["a", "b", "c"] {
+            assert_eq!(headers.single(name), Err(HeaderError::NotText), "{name}");
+        }
+        assert_eq!(headers.single("d").unwrap(), None);
+    }
+
+    #[test]
+    fn surrounding_white_space_is_not_part_of_a_value() {
+        assert_eq!(headers(&[("a", b" x y\t")]).single("a").unwrap(), Some("x y"));
+    }
+
+    #[test]
+    fn ghsa_qm2p_only_the_essence_makes_json() {
+        for fine in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+        ] {
+            assert!(is_json_content_type(fine), "{fine}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "text/plain;x=application/json",
+            "application/json, text/plain",
+            "application/json; charset=utf-16",
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; boundary=x",
+            "application/json;",
+            "application/jsonp",
+            "application/vnd.api+json",
+        ] {
+            assert!(!is_json_content_type(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_value_has_one_reading() {
+        assert_eq!(encode_value("alice@example.com"), "alice@example.com");
+        assert_eq!(encode_value("Zoë"), "=?base64?Wm/Dqw==?=");
+        assert_eq!(encode_value("a\r\nb: c"), "=?base64?YQ0KYjogYw==?=");
+        assert_eq!(encode_value("=?base64?eA==?="), "=?base64?PT9iYXNlNjQ/ZUE9PT89?=");
+        assert_eq!(encode_value(" a"), "=?base64?IGE=?=");
+    }
+}

@@ -1,0 +1,108 @@
+//! What the streams of one worker share: the configuration in force, keys, caches.
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use super::server::{AuditSettings, Enforcement, HostMode, Server};
+use crate::host::{CalloutAnswer, CalloutId, Counter, Host, LogLevel};
+use crate::token::{Authenticator, Issuer, IssuerId};
+
+/// One worker's shared state. Every worker VM has its own.
+pub struct Worker {
+    /// How the host runs us.
+    pub(super) host_mode: HostMode,
+    /// Settings of the record.
+    pub(super) audit: AuditSettings,
+    /// The MCP servers.
+    pub(super) servers: Vec<Rc<Server>>,
+    /// Verifies tokens.
+    pub(super) authenticator: Authenticator,
+    /// Digest of the configuration in force; empty when there is none.
+    pub(super) policy_version: Rc<str>,
+    /// Whether a stream proved that this host does not hold: see [`Worker::host_cannot_hold`].
+    host_unsupported: bool,
+}
+
+impl Worker {
+    /// Enforces a compiled configuration.
+    #[must_use]
+    pub fn new(enforcement: Enforcement, issuers: Vec<Issuer>, policy_version: &str) -> Self {
+        Worker {
+            host_mode: enforcement.host_mode,
+            audit: enforcement.audit,
+            servers: enforcement.servers.into_iter().map(Rc::new).collect(),
+            authenticator: Authenticator::new(issuers),
+            policy_version: policy_version.into(),
+            host_unsupported: false,
+        }
+    }
+
+    /// What is in force until a configuration compiled: nothing is allowed.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        Worker::new(Enforcement::deny_all(), Vec::new(), "")
+    }
+
+    /// Whether any configuration is in force.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
+    /// Whether records are also written to the log.
+    #[must_use]
+    pub fn logs_records(&self) -> bool {
+        self.audit.log
+    }
+
+    /// How the host runs us.
+    #[must_use]
+    pub fn host_mode(&self) -> HostMode {
+        self.host_mode
+    }
+
+    /// Time passed: starts key fetches that are due. Returns the issuers for whose
+    /// keys nobody needs to wait any longer.
+    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<IssuerId> {
+        self.authenticator.on_tick(host)
+    }
+
+    /// A callout was answered. Returns the issuer whose fetch it settled.
+    pub fn on_callout(
+        &mut self,
+        id: CalloutId,
+        answer: CalloutAnswer,
+        host: &dyn Host,
+    ) -> Option<IssuerId> {
+        self.authenticator.on_callout(id, answer, host)
+    }
+
+    /// Whether a `hold` configuration met a host that ignores it.
+    #[must_use]
+    pub fn is_host_unsupported(&self) -> bool {
+        self.host_unsupported
+    }
+
+    /// A stream proved that the host does not run body callbacks while headers are
+    /// held. Nothing can be decided on such a host, so from here on everything is
+    /// denied until a new configuration is loaded.
+    pub(super) fn host_cannot_hold(&mut self, host: &dyn Host) {
+        if self.host_unsupported {
+            return;
+        }
+        self.host_unsupported = true;
+        host.count(Counter::HostSelfCheckFailed);
+        host.log(
+            LogLevel::Critical,
+            "countersign: host_mode is \"hold\", but this host does not show request bodies while \
+             headers are held (Envoy 1.35 or later with allow_on_headers_stop_iteration: true is \
+             needed); every request is denied until the plugin is reconfigured",
+        );
+    }
+}
+
+/// Milliseconds from one time to a later one; zero when the clock went back.
+pub(super) fn elapsed_ms(from: SystemTime, to: SystemTime) -> u64 {
+    let elapsed = to.duration_since(from).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

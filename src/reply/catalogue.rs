@@ -1,0 +1,199 @@
+//! The denial catalogue: every code, what the client gets for it.
+
+use super::RpcError;
+
+/// Seconds after which a client may try again when it was our dependency that failed.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Why a request is refused. The names ([`Code::as_str`]) are stable: they are in
+/// audit records and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// No configuration is in force.
+    NotConfigured,
+    /// A `hold` configuration on a host that cannot hold.
+    HostUnsupported,
+    /// A hostcall failed, so what was needed to decide is missing.
+    HostFailure,
+    /// No configured MCP server has this authority and path.
+    UnknownServer,
+    /// A header that may occur once occurs more often.
+    HeaderRepeated,
+    /// A header has bytes or a form it must not have.
+    HeaderMalformed,
+    /// An HTTP method MCP does not use, CONNECT included.
+    MethodNotAllowed,
+    /// An upgrade to another protocol.
+    UpgradeRefused,
+    /// A body where none belongs.
+    BodyUnexpected,
+    /// `Origin` is not an allowed one.
+    OriginForbidden,
+    /// `Content-Type` is not JSON.
+    MediaTypeUnsupported,
+    /// `Content-Encoding` is not identity.
+    ContentEncodingUnsupported,
+    /// The body is larger than what is read.
+    BodyTooLarge,
+    /// An access token in the query (RFC 6750 section 2.3, forbidden by MCP).
+    TokenInQuery,
+    /// No access token.
+    TokenMissing,
+    /// An access token that is not acceptable; the token's own code says why.
+    TokenInvalid(&'static str),
+    /// The keys to verify the token with cannot be had.
+    KeysUnavailable,
+    /// The body is no acceptable MCP message.
+    MessageMalformed,
+    /// Standard headers and body disagree.
+    HeaderMismatch,
+    /// A protocol revision we do not know.
+    VersionUnsupported,
+    /// The method is not allowed.
+    MethodDenied,
+    /// The method is not allowed, and it came as a notification.
+    NotificationDenied,
+    /// No rule names the tool, prompt or resource: to this caller it does not exist.
+    ObjectUnknown,
+    /// A scope is missing.
+    ScopeMissing,
+    /// The MCP server's list cannot be read, so it cannot be filtered.
+    ListUnreadable,
+    /// The client went away before the decision.
+    ClientDisconnected,
+}
+
+/// How a refusal travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// As an HTTP error.
+    Http(ErrorStatus),
+    /// As a JSON-RPC error in a 200, indistinguishable from the MCP server's own.
+    InBand,
+}
+
+/// An HTTP status from 400 to 599.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorStatus(u16);
+
+impl ErrorStatus {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0
+    }
+
+    /// # Panics
+    /// Never at run time: it is only called in constants, where it would not compile.
+    const fn new(status: u16) -> Self {
+        assert!(status >= 400 && status <= 599, "an error status");
+        ErrorStatus(status)
+    }
+}
+
+/// `error.code` of JSON-RPC errors that JSON-RPC and MCP have no code for: the HTTP
+/// status, which is outside the range JSON-RPC reserves.
+macro_rules! http {
+    ($status:literal) => {{
+        const STATUS: ErrorStatus = ErrorStatus::new($status);
+        (Answer::Http(STATUS), $status)
+    }};
+    ($status:literal, $code:literal) => {{
+        const STATUS: ErrorStatus = ErrorStatus::new($status);
+        (Answer::Http(STATUS), $code)
+    }};
+}
+
+impl Code {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// How the refusal travels.
+    #[must_use]
+    pub fn answer(self) -> Answer {
+        self.row().1.0
+    }
+
+    /// The JSON-RPC error, unless the denial has its own.
+    #[must_use]
+    pub fn rpc_error(self) -> RpcError {
+        let (_, (_, code), message) = self.row();
+        RpcError { code, message: message.to_owned(), data: None }
+    }
+
+    /// The header that belongs to the status, if one does.
+    #[must_use]
+    pub fn extra_header(self) -> Option<(&'static str, String)> {
+        match self {
+            Code::MethodNotAllowed => Some(("allow", "GET, POST, DELETE".to_owned())),
+            Code::NotConfigured
+            | Code::HostUnsupported
+            | Code::HostFailure
+            | Code::KeysUnavailable => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The whole table: name; HTTP status and JSON-RPC code; what the client is told.
+    fn row(self) -> (&'static str, (Answer, i64), &'static str) {
+        match self {
+            Code::NotConfigured => ("not_configured", http!(503), "Service unavailable"),
+            Code::HostUnsupported => ("host_unsupported", http!(503), "Service unavailable"),
+            Code::HostFailure => ("host_failure", http!(503), "Service unavailable"),
+            Code::UnknownServer => ("unknown_server", http!(404), "Not found"),
+            Code::HeaderRepeated => {
+                ("header_repeated", http!(400, -32600), "A header occurs more than once")
+            }
+            Code::HeaderMalformed => {
+                ("header_malformed", http!(400, -32600), "A header is malformed")
+            }
+            Code::MethodNotAllowed => ("method_not_allowed", http!(405), "Method not allowed"),
+            Code::UpgradeRefused => ("upgrade_refused", http!(400, -32600), "Upgrade refused"),
+            Code::BodyUnexpected => {
+                ("body_unexpected", http!(400, -32600), "The request must not have a body")
+            }
+            Code::OriginForbidden => ("origin_forbidden", http!(403), "Origin not allowed"),
+            Code::MediaTypeUnsupported => {
+                ("media_type_unsupported", http!(415), "Content-Type must be application/json")
+            }
+            Code::ContentEncodingUnsupported => (
+                "content_encoding_unsupported",
+                http!(415),
+                "Content-Encoding must be identity",
+            ),
+            Code::BodyTooLarge => ("body_too_large", http!(413), "Request body too large"),
+            Code::TokenInQuery => (
+                "token_in_query",
+                http!(400, -32600),
+                "Access tokens belong in the Authorization header",
+            ),
+            Code::TokenMissing => ("token_missing", http!(401), "Authentication required"),
+            Code::TokenInvalid(code) => (code, http!(401), "The access token is not acceptable"),
+            Code::KeysUnavailable => ("keys_unavailable", http!(503), "Service unavailable"),
+            Code::MessageMalformed => {
+                ("message_malformed", http!(400, -32600), "Invalid request")
+            }
+            Code::HeaderMismatch => {
+                ("header_mismatch", http!(400, -32020), "Headers and body do not agree")
+            }
+            Code::VersionUnsupported => {
+                ("version_unsupported", http!(400, -32022), "Unsupported protocol version")
+            }
+            Code::MethodDenied => ("method_denied", (Answer::InBand, -32601), "Method not found"),
+            Code::NotificationDenied => {
+                ("notification_denied", http!(403), "Notification not accepted")
+            }
+            Code::ObjectUnknown => ("object_unknown", (Answer::InBand, -32602), "Not found"),
+            Code::ScopeMissing => ("scope_missing", http!(403), "Insufficient scope"),
+            Code::ListUnreadable => {
+                ("list_unreadable", http!(502), "The server's answer could not be read")
+            }
+            Code::ClientDisconnected => {
+                ("client_disconnected", http!(400), "The client went away")
+            }
+        }
+    }
+}
