@@ -249,6 +249,7 @@ impl<'de> Visitor<'de> for ValueSeed {
     }
 }
 
+#[expect(clippy::ptr_arg, reason = "cloning a borrowed name costs nothing")]
 fn is_duplicate<'a>(
     name: &Cow<'a, str>,
     members: &[(Cow<'a, str>, Value<'a>)],

@@ -1,1 +1,19 @@
 //! MCP messages: reading, naming the operation, filtering lists. Knows no tokens.
+//!
+//! Two eras share one endpoint. *Legacy* (2024-11-05 to 2025-11-25) starts with
+//! `initialize` and may have sessions; *modern* (2026-07-28) carries its version
+//! in `params._meta` of every request and mirrors the operation in headers.
+//! Which era a message belongs to is decided from its body, never from headers
+//! alone: headers are only ever compared with it.
+
+mod headers;
+mod list;
+mod message;
+mod operation;
+mod sse;
+
+pub use headers::{SUPPORTED_VERSIONS, StandardHeaders, decode_name};
+pub use list::{Expected, Filtered, ListError, ListKind, filter_list};
+pub use message::{Era, Id, Message, Refusal, RefusalReason, read_message};
+pub use operation::{Operation, Target};
+pub use sse::{MAX_EVENT_LEN, SseFilter};

@@ -1,0 +1,340 @@
+//! Reading one JSON-RPC message from a client.
+//!
+//! The profile is stricter than any server's: a message that two parsers could
+//! understand differently is refused, whatever it says. Bytes that pass are
+//! forwarded as they came, so what was decided on is what runs.
+
+use serde::Serialize;
+
+use self::RefusalReason::{AmbiguousName, BadEnvelope, BadParams};
+use super::headers::StandardHeaders;
+use super::operation::Operation;
+use crate::json::{self, JsonError, Object, Value};
+
+/// Longest string id, in bytes. Clients count or use UUIDs; the id is echoed and
+/// kept for the life of the stream.
+const MAX_ID_LEN: usize = 256;
+
+/// Ids are smaller than this in magnitude (2^53): beyond it parsers that use
+/// doubles read another number than we do.
+const ID_LIMIT: u64 = 1 << 53;
+
+/// Longest method, in bytes. The longest that MCP defines has 38.
+const MAX_METHOD_LEN: usize = 128;
+
+/// Longest version that is echoed, in bytes. Versions are dates.
+const MAX_VERSION_LEN: usize = 32;
+
+const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+
+/// Names with a meaning somewhere in a message. A name that only resembles one of
+/// them is an attempt to be read differently by a lenient parser.
+const PROTOCOL_MEMBERS: [&str; 22] = [
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "name",
+    "uri",
+    "arguments",
+    "_meta",
+    "ref",
+    "taskId",
+    "cursor",
+    "notifications",
+    "result",
+    "error",
+    "inputResponses",
+    "requestState",
+    "task",
+    "type",
+    "resourceSubscriptions",
+    "taskIds",
+    PROTOCOL_VERSION,
+    CLIENT_CAPABILITIES,
+];
+
+/// Which generation of the protocol a message belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Era {
+    /// Up to 2025-11-25: `initialize`, sessions.
+    Legacy,
+    /// 2026-07-28: `params._meta` has `io.modelcontextprotocol/protocolVersion`.
+    Modern,
+}
+
+/// A JSON-RPC id. Serialises as the JSON value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum Id {
+    /// An integer below 2^53 in magnitude.
+    Integer(i64),
+    /// A string of at most 256 bytes.
+    String(String),
+}
+
+/// One message from a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A call that wants an answer.
+    Request {
+        /// Its id.
+        id: Id,
+        /// Its era.
+        era: Era,
+        /// What it asks for.
+        operation: Operation,
+    },
+    /// A call without id. The method need not be a `notifications/` one: `tools/call`
+    /// without id arrives here with its target, for policy to deny.
+    Notification {
+        /// Its era.
+        era: Era,
+        /// What it tells.
+        operation: Operation,
+    },
+    /// The answer to a server's request. Legacy only, and only within a session.
+    Response {
+        /// The id of the server's request.
+        id: Id,
+    },
+}
+
+/// A refused message. Answered with HTTP 400 and a JSON-RPC error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: RefusalReason,
+    /// The id to echo, when it could be read safely.
+    pub id: Option<Id>,
+    /// The era, as far as body or version header told it.
+    pub era: Option<Era>,
+}
+
+/// Why a message was refused: always the sender's fault. The texts may be shown to
+/// the client; they repeat nothing of the message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusalReason {
+    /// Not exactly one strict JSON document.
+    #[error("the body is not acceptable JSON: {0}")]
+    NotJson(#[from] JsonError),
+    /// JSON, but neither an object nor an array.
+    #[error("the body is not a JSON-RPC message")]
+    NotOneObject,
+    /// A JSON-RPC batch. Only 2025-03-26 has them, and they hide calls from
+    /// whoever looks at one message per request.
+    #[error("JSON-RPC batches are not accepted")]
+    Batch,
+    /// Not a JSON-RPC 2.0 request, notification or response as MCP profiles them.
+    #[error("{0}")]
+    BadEnvelope(&'static str),
+    /// The parameters are not what the method or the era needs.
+    #[error("{0}")]
+    BadParams(&'static str),
+    /// A header contradicts the message, or a required one is missing.
+    #[error("{0}")]
+    HeaderMismatch(&'static str),
+    /// The message, or the header of a message that states none, asks for a revision
+    /// not in [`SUPPORTED_VERSIONS`](super::SUPPORTED_VERSIONS) for its era.
+    #[error("unsupported protocol version")]
+    UnsupportedVersion {
+        /// The version asked for, cut to a bounded length.
+        requested: String,
+    },
+    /// A member name resembles the given protocol member without being it.
+    #[error("a member name is too similar to \"{0}\"")]
+    AmbiguousName(&'static str),
+}
+
+impl RefusalReason {
+    /// The JSON-RPC error code (JSON-RPC 2.0 section 5.1; MCP 2026-07-28, "Error Codes").
+    #[must_use]
+    pub fn json_rpc_code(&self) -> i64 {
+        match self {
+            Self::NotJson(_) => -32700,
+            Self::NotOneObject | Self::Batch | Self::BadEnvelope(_) | Self::AmbiguousName(_) => {
+                -32600
+            }
+            Self::BadParams(_) => -32602,
+            Self::HeaderMismatch(_) => -32020,
+            Self::UnsupportedVersion { .. } => -32022,
+        }
+    }
+}
+
+/// Reads the body of a POST and checks that the headers agree with it.
+///
+/// # Errors
+/// [`Refusal`], for anything but one unambiguous message.
+pub fn read_message(body: &[u8], headers: &StandardHeaders<'_>) -> Result<Message, Refusal> {
+    let mut reader = Reader { headers, id: None, era: headers.claimed_era() };
+    reader.read(body).map_err(|reason| Refusal { reason, id: reader.id, era: reader.era })
+}
+
+/// What is known of the message so far, for the refusal.
+struct Reader<'a> {
+    headers: &'a StandardHeaders<'a>,
+    id: Option<Id>,
+    era: Option<Era>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, body: &[u8]) -> Result<Message, RefusalReason> {
+        let value = json::read(body)?;
+        let message = match &value {
+            Value::Object(message) => message,
+            Value::Array(_) => return Err(RefusalReason::Batch),
+            _ => return Err(RefusalReason::NotOneObject),
+        };
+        refuse_similar_names(message)?;
+        self.id = message.get("id").map(read_id).transpose()?;
+        if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+            return Err(BadEnvelope("jsonrpc must be \"2.0\""));
+        }
+        match (message.get("method"), message.get("result"), message.get("error")) {
+            (Some(method), None, None) => self.read_call(message, method),
+            (None, Some(Value::Object(_)), None) => self.read_response(message),
+            (None, None, Some(Value::Object(error))) if is_error(error) => {
+                self.read_response(message)
+            }
+            _ => Err(BadEnvelope("a message has exactly one of method, result and error")),
+        }
+    }
+
+    fn read_call(
+        &mut self,
+        message: &Object<'_>,
+        method: &Value<'_>,
+    ) -> Result<Message, RefusalReason> {
+        only_members(message, &["jsonrpc", "id", "method", "params"])?;
+        let method = method
+            .as_str()
+            .filter(|method| !method.is_empty() && method.len() <= MAX_METHOD_LEN)
+            .ok_or(BadEnvelope("method must be a non-empty string"))?;
+        let params = optional_object(message, "params", "params must be an object")?;
+        let meta = match params {
+            Some(params) => {
+                refuse_similar_names(params)?;
+                for nested in ["ref", "notifications"] {
+                    if let Some(Value::Object(object)) = params.get(nested) {
+                        refuse_similar_names(object)?;
+                    }
+                }
+                optional_object(params, "_meta", "params._meta must be an object")?
+            }
+            None => None,
+        };
+        let era = self.read_era(meta)?;
+        let operation = Operation::of(method, params)?;
+        let required = era == Era::Modern && self.id.is_some();
+        self.headers.check_operation(&operation, required)?;
+        match self.id.clone() {
+            None => Ok(Message::Notification { era, operation }),
+            Some(_) if method.starts_with("notifications/") => {
+                Err(BadEnvelope("a notification has no id"))
+            }
+            Some(id) => Ok(Message::Request { id, era, operation }),
+        }
+    }
+
+    fn read_era(&mut self, meta: Option<&Object<'_>>) -> Result<Era, RefusalReason> {
+        if let Some(meta) = meta {
+            refuse_similar_names(meta)?;
+        }
+        let Some((meta, version)) = meta.and_then(|m| Some((m, m.get(PROTOCOL_VERSION)?))) else {
+            self.headers.check_legacy_version()?;
+            self.era = Some(Era::Legacy);
+            return Ok(Era::Legacy);
+        };
+        self.era = Some(Era::Modern);
+        let version = version
+            .as_str()
+            .filter(|version| version.len() <= MAX_VERSION_LEN)
+            .ok_or(BadParams("the protocol version must be a string"))?;
+        self.headers.check_modern_version(version)?;
+        if meta.get(CLIENT_CAPABILITIES).and_then(Value::as_object).is_none() {
+            return Err(BadParams(
+                "params._meta must carry io.modelcontextprotocol/clientCapabilities",
+            ));
+        }
+        Ok(Era::Modern)
+    }
+
+    fn read_response(&self, message: &Object<'_>) -> Result<Message, RefusalReason> {
+        only_members(message, &["jsonrpc", "id", "result", "error"])?;
+        self.headers.check_response()?;
+        if !self.headers.session {
+            return Err(BadEnvelope("a response needs a session"));
+        }
+        let id = self.id.clone().ok_or(BadEnvelope("a response needs an id"))?;
+        Ok(Message::Response { id })
+    }
+}
+
+/// The id, if it is one that every parser reads alike.
+pub(super) fn read_id(value: &Value<'_>) -> Result<Id, RefusalReason> {
+    match value {
+        Value::String(id) if id.len() <= MAX_ID_LEN => Some(Id::String(id.clone().into_owned())),
+        Value::Number(id) => id.as_i64().filter(|id| id.unsigned_abs() < ID_LIMIT).map(Id::Integer),
+        _ => None,
+    }
+    .ok_or(BadEnvelope("id must be a short string or an integer below 2^53"))
+}
+
+/// JSON-RPC 2.0 section 5.1.
+fn is_error(error: &Object<'_>) -> bool {
+    let code = error.get("code");
+    matches!(code, Some(Value::Number(code)) if code.is_i64())
+        && error.get("message").and_then(Value::as_str).is_some()
+}
+
+fn only_members(object: &Object<'_>, known: &[&str]) -> Result<(), RefusalReason> {
+    if object.iter().all(|(name, _)| known.contains(&name)) {
+        Ok(())
+    } else {
+        Err(BadEnvelope("the message has an unknown member"))
+    }
+}
+
+fn optional_object<'o, 'a>(
+    object: &'o Object<'a>,
+    member: &str,
+    complaint: &'static str,
+) -> Result<Option<&'o Object<'a>>, RefusalReason> {
+    let Some(value) = object.get(member) else { return Ok(None) };
+    value.as_object().map(Some).ok_or(BadParams(complaint))
+}
+
+fn refuse_similar_names(object: &Object<'_>) -> Result<(), RefusalReason> {
+    match similar_name(object, &PROTOCOL_MEMBERS) {
+        Some(member) => Err(AmbiguousName(member)),
+        None => Ok(()),
+    }
+}
+
+/// The member of `known` that a name in `object` resembles without being it.
+///
+/// Lenient parsers match names case-insensitively (Go's `encoding/json`, with
+/// U+017F as `s` and U+212A as `k`; GHSA-wvj2-96wp-fq3f) or in `snake_case`
+/// beside `camelCase`, so case and underscores do not make a name another one.
+pub(super) fn similar_name(object: &Object<'_>, known: &[&'static str]) -> Option<&'static str> {
+    object.iter().find_map(|(name, _)| {
+        if known.contains(&name) {
+            return None;
+        }
+        known.iter().find(|member| folded(name).eq(folded(member))).copied()
+    })
+}
+
+/// Protocol members are ASCII, so only characters with an ASCII letter among their
+/// case variants matter: the two of Unicode simple case folding, and the two that
+/// per-character upper- or lower-casing adds (dotless and dotted i).
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| *c != '_').map(|c| match c {
+        '\u{017f}' => 's',
+        '\u{212a}' => 'k',
+        '\u{0130}' | '\u{0131}' => 'i',
+        _ => c.to_ascii_lowercase(),
+    })
+}

@@ -1,0 +1,139 @@
+//! What a message asks for: its method and the protected object it names.
+
+use super::message::RefusalReason::{self, BadParams};
+use crate::json::{Object, Value};
+
+/// Longest object name, URI or task id, in bytes. Tool names should stay under
+/// 128 characters, URIs are longer; 8 KiB is what servers accept as a request
+/// target, and keeps what is logged about one call small.
+const MAX_OBJECT_LEN: usize = 8 * 1024;
+
+/// Most URIs and task ids in one `subscriptions/listen`. Each is decided on
+/// separately, so the bound is on work, not on memory.
+const MAX_SUBSCRIPTIONS: usize = 256;
+
+/// One MCP operation, as policy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// The JSON-RPC method, byte for byte. It may be unknown, and it may be one that
+    /// the message's era does not have (`initialize` with modern `_meta`): policy
+    /// denies what it does not list.
+    pub method: String,
+    /// The protected object.
+    pub target: Target,
+}
+
+/// The protected object of an operation, or of an entry in a list. Names are
+/// compared byte for byte; MCP defines no normalisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The method protects no single object.
+    None,
+    /// A tool, by `name`.
+    Tool(String),
+    /// A prompt, by `name`.
+    Prompt(String),
+    /// A resource, by `uri`.
+    Resource(String),
+    /// A resource template, by `uriTemplate`: in completion references and lists.
+    ResourceTemplate(String),
+    /// A task, by `taskId`.
+    Task(String),
+    /// What a `subscriptions/listen` wants to hear of. Every entry needs permission.
+    Subscription {
+        /// `params.notifications.resourceSubscriptions`, URIs.
+        resources: Vec<String>,
+        /// `params.notifications.taskIds`.
+        tasks: Vec<String>,
+    },
+}
+
+impl Operation {
+    /// Names the operation of a call.
+    ///
+    /// # Errors
+    /// [`RefusalReason::BadParams`] when the object that the method needs is
+    /// missing, empty, too long or not a string.
+    pub(super) fn of(method: &str, params: Option<&Object<'_>>) -> Result<Self, RefusalReason> {
+        let target = match method {
+            "tools/call" => Target::Tool(name(params)?),
+            "prompts/get" => Target::Prompt(name(params)?),
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+                Target::Resource(uri(params)?)
+            }
+            "completion/complete" => completion(params)?,
+            "subscriptions/listen" => subscription(params)?,
+            "tasks/get" | "tasks/cancel" | "tasks/result" | "tasks/update" => Target::Task(
+                string(params, "taskId").ok_or(BadParams("params.taskId must name the task"))?,
+            ),
+            _ => Target::None,
+        };
+        Ok(Operation { method: method.to_owned(), target })
+    }
+
+    /// What `Mcp-Name` mirrors for this operation (2026-07-28, Streamable HTTP,
+    /// "Request Metadata"; SEP-2663 for tasks).
+    pub(super) fn mirrored_name(&self) -> Option<&str> {
+        if self.method == "completion/complete" {
+            return None;
+        }
+        match &self.target {
+            Target::Tool(name)
+            | Target::Prompt(name)
+            | Target::Resource(name)
+            | Target::Task(name) => Some(name),
+            Target::None | Target::ResourceTemplate(_) | Target::Subscription { .. } => None,
+        }
+    }
+}
+
+fn name(params: Option<&Object<'_>>) -> Result<String, RefusalReason> {
+    string(params, "name").ok_or(BadParams("name must be a non-empty string"))
+}
+
+fn uri(params: Option<&Object<'_>>) -> Result<String, RefusalReason> {
+    string(params, "uri").ok_or(BadParams("uri must be a non-empty string"))
+}
+
+/// Completion tells names and values of the object it refers to, so it is as
+/// protected as the object.
+fn completion(params: Option<&Object<'_>>) -> Result<Target, RefusalReason> {
+    let reference = params.and_then(|params| params.get("ref")).and_then(Value::as_object);
+    match reference.and_then(|reference| reference.get("type")).and_then(Value::as_str) {
+        Some("ref/prompt") => name(reference).map(Target::Prompt),
+        Some("ref/resource") => uri(reference).map(|uri| {
+            if uri.contains('{') { Target::ResourceTemplate(uri) } else { Target::Resource(uri) }
+        }),
+        _ => Err(BadParams("params.ref must refer to a prompt or a resource")),
+    }
+}
+
+fn subscription(params: Option<&Object<'_>>) -> Result<Target, RefusalReason> {
+    let wanted = params
+        .and_then(|params| params.get("notifications"))
+        .and_then(Value::as_object)
+        .ok_or(BadParams("params.notifications must be an object"))?;
+    let resources = strings(wanted.get("resourceSubscriptions"))?;
+    let tasks = strings(wanted.get("taskIds"))?;
+    if resources.len().saturating_add(tasks.len()) > MAX_SUBSCRIPTIONS {
+        return Err(BadParams("too many subscriptions"));
+    }
+    Ok(Target::Subscription { resources, tasks })
+}
+
+fn strings(list: Option<&Value<'_>>) -> Result<Vec<String>, RefusalReason> {
+    let Some(list) = list else { return Ok(Vec::new()) };
+    list.as_array()
+        .and_then(|entries| entries.iter().map(object_name).collect())
+        .ok_or(BadParams("subscriptions must be arrays of non-empty strings"))
+}
+
+fn string(object: Option<&Object<'_>>, member: &str) -> Option<String> {
+    object?.get(member).and_then(object_name)
+}
+
+/// A string that can name an object: not empty, not overlong.
+pub(super) fn object_name(value: &Value<'_>) -> Option<String> {
+    let name = value.as_str()?;
+    (!name.is_empty() && name.len() <= MAX_OBJECT_LEN).then(|| name.to_owned())
+}
