@@ -1,0 +1,79 @@
+//! An issuer's key set.
+
+use crate::json::{self, Value};
+
+use super::algorithm::Algorithm;
+use super::jwk::{Key, KeyId};
+
+/// Most keys of a set. Providers publish 2 to 10; each usable one costs a point
+/// decompression or a modulus to prepare.
+const MAX_KEYS: usize = 64;
+
+/// The usable keys of a JWK Set (RFC 7517 section 5), at least one.
+///
+/// Keys that cannot be used are left out, as RFC 7517 section 5 wants it: a set may
+/// hold keys for encryption, or of algorithms we do not know.
+#[derive(Debug)]
+pub struct KeySet(Vec<Key>);
+
+/// Why a JWK Set was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// Not a JSON object with an array `keys`.
+    #[error("not a JWK Set")]
+    NotAKeySet,
+    /// More keys than are read.
+    #[error("more than {MAX_KEYS} keys")]
+    TooManyKeys,
+    /// No key of the set can be used with the issuer's algorithms.
+    #[error("no usable key")]
+    NoUsableKey,
+}
+
+impl KeySet {
+    /// Reads a JWK Set, as the keys of an issuer that signs with `algorithms`.
+    ///
+    /// Where two different usable keys share a `kid`, neither is used: which one the
+    /// issuer means cannot be told, and trying both would let a token choose.
+    ///
+    /// # Errors
+    /// [`KeySetError`].
+    pub fn parse(jwks: &[u8], algorithms: &[Algorithm]) -> Result<KeySet, KeySetError> {
+        let document = json::read(jwks).map_err(|_| KeySetError::NotAKeySet)?;
+        let jwks = document
+            .as_object()
+            .and_then(|set| set.get("keys"))
+            .and_then(Value::as_array)
+            .ok_or(KeySetError::NotAKeySet)?;
+        if jwks.len() > MAX_KEYS {
+            return Err(KeySetError::TooManyKeys);
+        }
+        let mut keys: Vec<Key> = Vec::with_capacity(jwks.len());
+        for key in jwks.iter().filter_map(|jwk| Key::from_jwk(jwk, algorithms)) {
+            if !keys.iter().any(|other| other.id() == key.id()) {
+                keys.push(key);
+            }
+        }
+        let is_unambiguous = |key: &Key| {
+            keys.iter().filter(|other| key.kid().is_some() && other.kid() == key.kid()).count() <= 1
+        };
+        let unambiguous: Vec<bool> = keys.iter().map(is_unambiguous).collect();
+        let mut unambiguous = unambiguous.into_iter();
+        keys.retain(|_| unambiguous.next().unwrap_or(false));
+        if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(KeySet(keys)) }
+    }
+
+    /// The key a token means. Without `kid` there is an answer only if there is one key.
+    pub(super) fn find(&self, kid: Option<&str>) -> Option<&Key> {
+        match (kid, self.0.as_slice()) {
+            (Some(kid), keys) => keys.iter().find(|key| key.kid() == Some(kid)),
+            (None, [key]) => Some(key),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether the set still holds the very key.
+    pub(super) fn holds(&self, id: &KeyId) -> bool {
+        self.0.iter().any(|key| key.id() == id)
+    }
+}
