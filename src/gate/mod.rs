@@ -1,0 +1,5 @@
+//! The gate: what is enforced.
+
+mod server;
+
+pub use server::*;
