@@ -1,7 +1,9 @@
 //! From the document to what the gate enforces. Every rule of meaning is checked here
 //! and in the two files for its large parts, `issuers` and `servers`.
 
+use std::collections::HashSet;
 use std::fmt::Display;
+use std::hash::Hash;
 
 use super::document::{AuditLog, Document};
 use super::problem::{ConfigError, Problem};
@@ -81,9 +83,10 @@ impl Notes {
     }
 
     /// Entries given twice: most likely another one was meant.
-    pub(super) fn unique<T: PartialEq>(&mut self, path: &str, list: &[T]) {
+    pub(super) fn unique<T: Eq + Hash>(&mut self, path: &str, list: &[T]) {
+        let mut seen = HashSet::new();
         for (index, entry) in list.iter().enumerate() {
-            if list.iter().take(index).any(|earlier| earlier == entry) {
+            if !seen.insert(entry) {
                 self.problem(format!("{path}[{index}]"), "is given twice");
             }
         }

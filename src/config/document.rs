@@ -1,13 +1,17 @@
 //! The document as the operator writes it. The types are its JSON Schema, their
 //! comments the schema's descriptions. What a type cannot say, `compile` checks.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::gate::HostMode;
 use crate::token::Algorithm;
@@ -24,13 +28,13 @@ pub(super) struct Document {
     /// The authorization servers, each under a name that `servers` refers to:
     /// letters, digits, `-` and `_`.
     #[schemars(extend("minProperties" = 1))]
-    pub(super) issuers: BTreeMap<String, Issuer>,
+    pub(super) issuers: BTreeMap<String, Object<Issuer>>,
     /// The MCP servers behind this filter. Requests for anything else are denied.
     #[schemars(length(min = 1))]
-    pub(super) servers: Vec<Server>,
+    pub(super) servers: Vec<Object<Server>>,
     /// What is told about decisions, and to whom.
     #[serde(default)]
-    pub(super) audit: Audit,
+    pub(super) audit: Object<Audit>,
 }
 
 /// An authorization server whose access tokens are accepted.
@@ -41,7 +45,7 @@ pub(super) struct Issuer {
     /// a final slash included.
     pub(super) issuer: String,
     /// Its public keys: fetched (`uri` and `cluster`) or written here (`keys`).
-    pub(super) jwks: Jwks,
+    pub(super) jwks: Object<Jwks>,
     /// The signature algorithms it uses, and no others. Where a key does not say its
     /// own, an RSA key has the first RSA algorithm of this list.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
@@ -93,7 +97,7 @@ pub(super) struct Server {
     pub(super) resource: String,
     /// Which requests are for it, where they do not look like `resource`.
     #[serde(default)]
-    pub(super) r#match: Match,
+    pub(super) r#match: Object<Match>,
     /// Names of the issuers whose tokens it accepts.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(super) issuers: Vec<String>,
@@ -103,19 +107,19 @@ pub(super) struct Server {
     pub(super) allowed_origins: Vec<String>,
     /// What its metadata document says besides.
     #[serde(default)]
-    pub(super) metadata: Metadata,
+    pub(super) metadata: Object<Metadata>,
     /// Methods without a protected object. Calls, prompts and resources have their own rules.
     #[serde(default)]
-    pub(super) methods: Methods,
+    pub(super) methods: Object<Methods>,
     /// Who may see and call which tools.
     #[serde(default)]
-    pub(super) tools: NamedRules,
+    pub(super) tools: Object<NamedRules>,
     /// Who may see and get which prompts.
     #[serde(default)]
-    pub(super) prompts: NamedRules,
+    pub(super) prompts: Object<NamedRules>,
     /// Who may see, read and subscribe to which resources.
     #[serde(default)]
-    pub(super) resources: UriRules,
+    pub(super) resources: Object<UriRules>,
 }
 
 /// Which requests are for a server. Needed where a proxy before this one rewrites the
@@ -161,7 +165,7 @@ pub(super) struct Methods {
 pub(super) struct NamedRules {
     /// The most specific name decides alone: the exact one, else the longest prefix.
     /// What no rule names is denied and left out of lists.
-    pub(super) rules: Vec<NamedRule>,
+    pub(super) rules: Vec<Object<NamedRule>>,
 }
 
 /// What a caller needs for some tools or prompts.
@@ -181,7 +185,7 @@ pub(super) struct NamedRule {
 pub(super) struct UriRules {
     /// The most specific URI decides alone: the exact one, else the longest prefix.
     /// What no rule names is denied and left out of lists.
-    pub(super) rules: Vec<UriRule>,
+    pub(super) rules: Vec<Object<UriRule>>,
 }
 
 /// What a caller needs for some resources.
@@ -221,6 +225,53 @@ pub(super) enum AuditLog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[schemars(extend("examples" = ["30s", "5m"]))]
 pub(super) struct Span(#[schemars(with = "String")] pub(super) Duration);
+
+/// A `T` that is written as an object. The derived implementations would also take an
+/// array of the members in their order, which nobody means and no schema allows.
+#[derive(Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<T: JsonSchema> JsonSchema for Object<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+    }
+}
 
 impl Default for Audit {
     fn default() -> Self {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::compile::Notes;
-use super::document::{self, InlineKeys, Jwks, Span};
+use super::document::{self, InlineKeys, Jwks, Object, Span};
 use crate::host::Callout;
 use crate::token::{Algorithm, Issuer, IssuerId, KeySet, KeySource};
 
@@ -38,7 +38,7 @@ pub(super) type Known = BTreeMap<String, (IssuerId, String)>;
 /// Compiles the issuers, in the order of their names.
 pub(super) fn compile(
     notes: &mut Notes,
-    issuers: BTreeMap<String, document::Issuer>,
+    issuers: BTreeMap<String, Object<document::Issuer>>,
 ) -> Vec<Issuer> {
     let mut names: HashMap<String, String> = HashMap::new();
     for (name, issuer) in &issuers {
@@ -47,7 +47,10 @@ pub(super) fn compile(
             notes.problem(format!("issuers.{name}.issuer"), message);
         }
     }
-    issuers.into_iter().filter_map(|(name, issuer)| compile_one(notes, name, issuer)).collect()
+    issuers
+        .into_iter()
+        .filter_map(|(name, Object(issuer))| compile_one(notes, name, issuer))
+        .collect()
 }
 
 fn compile_one(notes: &mut Notes, name: String, issuer: document::Issuer) -> Option<Issuer> {
@@ -64,7 +67,7 @@ fn compile_one(notes: &mut Notes, name: String, issuer: document::Issuer) -> Opt
     let skew = (Duration::ZERO, MAX_CLOCK_SKEW);
     let clock_skew = span(notes, &format!("{path}.clock_skew"), issuer.clock_skew, skew);
     Some(Issuer {
-        keys: keys(notes, &format!("{path}.jwks"), issuer.jwks, &issuer.algorithms)?,
+        keys: keys(notes, &format!("{path}.jwks"), issuer.jwks.0, &issuer.algorithms)?,
         name,
         issuer: issuer.issuer,
         algorithms: issuer.algorithms,

@@ -48,7 +48,7 @@ pub fn load(json: &[u8]) -> Result<Loaded, ConfigError> {
     }
     json::read(json).map_err(|error| ConfigError::one("", syntax_message(error, json)))?;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let document = serde_path_to_error::deserialize(&mut deserializer)
+    let document::Object(document) = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| ConfigError::of_shape(&error))?;
     compile::compile(document, version(json))
 }

@@ -73,18 +73,25 @@ pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
     }
 }
 
-/// The known name most like this one, if any is like it.
+/// The known name most like this one, if there is one and only one: for `HS256` there
+/// are `ES256`, `PS256` and `RS256`, and a guess among them would mislead.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_COMPARED {
         return None;
     }
-    known
+    let name = name.to_lowercase();
+    let mut ranking: Vec<(f64, &str)> = known
         .into_iter()
         .filter(|known| known.len() <= MAX_COMPARED)
-        .map(|known| (strsim::normalized_damerau_levenshtein(name, known), known))
+        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &known.to_lowercase()), known))
         .filter(|(likeness, _)| *likeness >= LIKENESS)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, known)| known)
+        .collect();
+    ranking.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    match ranking.as_slice() {
+        [(first, _), (second, _), ..] if first.total_cmp(second).is_eq() => None,
+        [(_, known), ..] => Some(known),
+        [] => None,
+    }
 }
 
 /// serde's message in our words: without the values it repeats, which may be secret,
@@ -105,10 +112,13 @@ fn shape_message(text: &str) -> String {
         text.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
     {
         let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        let expected = expected.strip_prefix("struct ").map_or(expected, |_| "an object");
         return format!("expected {}, found {}", json_word(expected), json_word(found));
     }
-    text.replace("missing field", "missing member")
+    match text {
+        // serde_json's answer to anything but a string where names are expected.
+        "expected value" => "expected a string".to_owned(),
+        _ => text.replace("missing field", "missing member"),
+    }
 }
 
 /// The parts of serde's "unknown field `x`, expected one of `a`, `b`".
@@ -125,7 +135,7 @@ fn json_word(word: &str) -> &str {
         "map" | "a map" => "an object",
         "string" => "a string",
         "integer" | "floating" => "a number",
-        "boolean" => "true or false",
+        "boolean" | "a boolean" => "true or false",
         other => other,
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::compile::Notes;
-use super::document::{self, Match, Metadata, NamedRules, UriRules};
+use super::document::{self, Match, Metadata, NamedRules, Object, UriRules};
 use super::issuers::Known;
 use super::problem::{did_you_mean, nearest};
 use super::url::{Authority, Url, ambiguity};
@@ -49,11 +49,11 @@ const METHODS: [&str; 14] = [
 /// Compiles the servers, in the order of the document.
 pub(super) fn compile(
     notes: &mut Notes,
-    servers: Vec<document::Server>,
+    servers: Vec<Object<document::Server>>,
     known: &Known,
 ) -> Vec<Server> {
     let servers: Vec<(String, Server)> = (servers.into_iter().enumerate())
-        .map(|(index, server)| (format!("servers[{index}]"), server))
+        .map(|(index, Object(server))| (format!("servers[{index}]"), server))
         .filter_map(|(path, server)| {
             Some((path.clone(), compile_one(notes, &path, server, known)?))
         })
@@ -74,7 +74,7 @@ fn compile_one(
     check_metadata(notes, &format!("{path}.metadata"), &server.metadata);
 
     let url = resource(notes, &format!("{path}.resource"), &server.resource)?;
-    let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match, &url);
+    let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match.0, &url);
     let metadata_path = format!("{WELL_KNOWN}{}", url.path.trim_end_matches('/'));
     let document =
         MetadataDocument::new(&server.resource, &server.metadata, &server.issuers, known);
@@ -90,7 +90,7 @@ fn compile_one(
         metadata_url: format!("{}{metadata_path}", url.origin()),
         metadata_path,
         metadata_document,
-        scopes_supported: server.metadata.scopes_supported,
+        scopes_supported: server.metadata.0.scopes_supported,
         policy,
     })
 }
@@ -100,7 +100,8 @@ fn compile_one(
 fn resource(notes: &mut Notes, path: &str, text: &str) -> Option<Url> {
     let url = notes.protected_url(path, text)?;
     if url.query.is_some() {
-        notes.problem(path, "has a query (`?`), which is no part of which server is meant");
+        notes
+            .problem(path, "has a query (`?`); servers are told apart by authority and path alone");
     } else if let Some(reason) = ambiguity(&url.path) {
         notes.problem(path, reason);
     } else {
@@ -128,11 +129,15 @@ fn endpoint(
     notes.unique(&list, &authorities);
     for (index, text) in authorities.iter().enumerate() {
         let path = format!("{list}[{index}]");
+        if text.contains('/') {
+            notes.problem(path, "is `host` or `host:port`, without scheme and path");
+            continue;
+        }
         match Authority::parse(text, &resource.scheme) {
             Ok(authority) if authority.to_string() == *text => {}
             Ok(canonical) => {
-                let message = "lowercase and without the default port, please";
-                notes.problem(path, format!("{message}: write `{canonical}`"));
+                let message = "must be lowercase and without the default port";
+                notes.problem(path, format!("{message}; write `{canonical}`"));
             }
             Err(error) => notes.problem(path, error),
         }

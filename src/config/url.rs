@@ -36,7 +36,7 @@ pub(super) enum UrlError {
     NotAbsolute,
     #[error("is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    #[error("has a fragment (`#`), which no request carries")]
+    #[error("has a fragment (`#`), which is never sent")]
     Fragment,
     #[error("has user information (`@`); whose host it is would be a matter of reading")]
     UserInfo,
@@ -157,7 +157,7 @@ impl fmt::Display for Authority {
 /// could take a second text for the same path.
 pub(super) fn ambiguity(path: &str) -> Option<&'static str> {
     if !path.bytes().all(is_path_byte) || path.contains(['?', '*', '%']) {
-        Some("is compared byte for byte: no query, no `*`, nothing percent-encoded")
+        Some("is compared byte for byte: no query, no `*`, no percent-encoding")
     } else if path.split('/').any(|segment| segment == "." || segment == "..") {
         Some("has a segment `.` or `..`, which clients and proxies resolve")
     } else if path.contains("//") {
