@@ -8,7 +8,11 @@
 //! `audit`}. Only `filter` knows the host's SDK; `policy` knows neither JSON nor
 //! HTTP; `token` knows no MCP; `mcp` knows no tokens. `DESIGN.md` has the rest.
 
+pub mod audit;
+pub mod gate;
 pub mod host;
 pub mod json;
 pub mod mcp;
+pub mod policy;
+pub mod reply;
 pub mod token;

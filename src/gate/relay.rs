@@ -97,11 +97,7 @@ impl Relay {
     }
 
     /// Looks at the response's body.
-    pub(super) fn on_body(
-        self,
-        body: &dyn Buffer,
-        end: bool,
-    ) -> (Self, Result<Effects, Refused>) {
+    pub(super) fn on_body(self, body: &dyn Buffer, end: bool) -> (Self, Result<Effects, Refused>) {
         let go_on = Effects { flow: Flow::Continue, ..Effects::default() };
         match self {
             Relay::Filtering { viewer, lists, framing: Framing::Json } => {
@@ -199,11 +195,7 @@ fn refuse(lists: &Lists, framing: &Framing, reason: &str) -> Refused {
     };
     Refused {
         denial: unreadable(reason),
-        effects: Effects {
-            response_body: Some(body),
-            flow: Flow::Continue,
-            ..Effects::default()
-        },
+        effects: Effects { response_body: Some(body), flow: Flow::Continue, ..Effects::default() },
     }
 }
 

@@ -16,8 +16,15 @@ pub struct Enforcement {
 
 /// What the host lets a filter do (DESIGN.md, "Host modes").
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default,
-    serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum HostMode {

@@ -14,7 +14,7 @@ use super::message::{Era, RefusalReason};
 use super::operation::Operation;
 
 /// The one revision of the modern era.
-const MODERN_VERSION: &str = "2026-07-28";
+pub const MODERN_VERSION: &str = "2026-07-28";
 
 /// Revisions that start with `initialize`.
 const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];

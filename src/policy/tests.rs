@@ -65,7 +65,8 @@ fn resource(uri: &str) -> Target {
 fn no_rules_means_deny() {
     let policy = ServerPolicy::deny_all();
     for target in [Target::None, tool("search"), resource("docs://public/a")] {
-        let decision = policy.decide(&caller(&["docs.read"]), &operation("x", target), Form::Request);
+        let decision =
+            policy.decide(&caller(&["docs.read"]), &operation("x", target), Form::Request);
         assert!(!decision.is_allow());
     }
     assert!(!policy.decide_session().is_allow());
