@@ -40,7 +40,7 @@ const MAX_WAITING: usize = 1024;
 
 /// Called once by the host: hands it the root context.
 pub(crate) fn start() {
-    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+    proxy_wasm::set_log_level(LogLevel::Info);
     proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root::new()) });
 }
 

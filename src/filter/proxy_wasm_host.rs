@@ -121,12 +121,8 @@ fn verify_arguments(verification: &NativeVerification<'_>) -> Vec<u8> {
         Digest::Sha384 => "sha384",
         Digest::Sha512 => "sha512",
     };
-    let fields = [
-        hash.as_bytes(),
-        verification.public_key,
-        verification.signature,
-        verification.message,
-    ];
+    let fields =
+        [hash.as_bytes(), verification.public_key, verification.signature, verification.message];
     let mut message = Vec::with_capacity(fields.iter().map(|f| f.len().saturating_add(6)).sum());
     for (tag, field) in [0x0a, 0x12, 0x1a, 0x22].into_iter().zip(fields) {
         message.push(tag);

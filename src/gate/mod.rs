@@ -152,12 +152,14 @@ impl Gate {
             Event::RequestHeaders { headers, end, source, received, may_wait } => match state {
                 State::Arriving => {
                     self.account.open(&headers, source, worker, host);
-                    self.arrive(&headers, end, received, worker, host).and_then(|(state, effects)| {
-                        if effects.wake.is_some() && !may_wait {
-                            return Err(Denial::new(Code::Overloaded, "too many streams wait"));
-                        }
-                        Ok((state, effects))
-                    })
+                    self.arrive(&headers, end, received, worker, host).and_then(
+                        |(state, effects)| {
+                            if effects.wake.is_some() && !may_wait {
+                                return Err(Denial::new(Code::Overloaded, "too many streams wait"));
+                            }
+                            Ok((state, effects))
+                        },
+                    )
                 }
                 state => Ok(out_of_order(state)),
             },

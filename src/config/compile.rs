@@ -1,0 +1,135 @@
+//! From the document to what the gate enforces. Every rule of meaning is checked here
+//! and in the two files for its large parts, `issuers` and `servers`.
+
+use std::fmt::Display;
+
+use super::document::{AuditLog, Document};
+use super::problem::{ConfigError, Problem};
+use super::url::Url;
+use super::{Loaded, issuers, servers};
+use crate::gate::{AuditSettings, Enforcement};
+use crate::token::IssuerId;
+
+/// Most issuers: each has keys in memory and a fetch of its own in every worker.
+const MAX_ISSUERS: usize = 64;
+
+/// Most servers. Each request looks through them, and every worker holds them.
+const MAX_SERVERS: usize = 256;
+
+/// Most entries of any other list: rules of a server, names of a rule, scopes. Far above
+/// what a person maintains; bounds the memory of each worker.
+const MAX_ENTRIES: usize = 1024;
+
+/// Longest name, scope or pattern, in bytes. Resources are named by their URLs, and
+/// longer ones do not fit common header limits.
+const MAX_TEXT: usize = 2048;
+
+/// Compiles a document.
+pub(super) fn compile(document: Document, version: String) -> Result<Loaded, ConfigError> {
+    let mut notes = Notes::default();
+    notes.count("issuers", document.issuers.len(), MAX_ISSUERS);
+    notes.count("servers", document.servers.len(), MAX_SERVERS);
+
+    let known: issuers::Known = (document.issuers.iter().enumerate())
+        .map(|(index, (name, issuer))| (name.clone(), (IssuerId(index), issuer.issuer.clone())))
+        .collect();
+    let used = |name: &String| document.servers.iter().any(|server| server.issuers.contains(name));
+    for name in known.keys().filter(|name| !used(name)) {
+        notes.warn(format!("issuers.{name}"), "no server accepts its tokens");
+    }
+
+    let issuers = issuers::compile(&mut notes, document.issuers);
+    let servers = servers::compile(&mut notes, document.servers, &known);
+    if !notes.problems.is_empty() {
+        return Err(ConfigError { problems: notes.problems });
+    }
+    let audit = AuditSettings {
+        identity_headers: document.audit.identity_headers,
+        log: document.audit.log == AuditLog::Json,
+    };
+    let enforcement = Enforcement { host_mode: document.host_mode, servers, audit };
+    Ok(Loaded { enforcement, issuers, version, warnings: notes.warnings })
+}
+
+/// Collects what is wrong, so that one run shows all of it. A check that notes a problem
+/// may return whatever it likes: with one problem noted, nothing of it comes into force.
+#[derive(Default)]
+pub(super) struct Notes {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Notes {
+    pub(super) fn problem(&mut self, path: impl Into<String>, message: impl Display) {
+        self.problems.push(Problem { path: path.into(), message: message.to_string() });
+    }
+
+    pub(super) fn warn(&mut self, path: impl Into<String>, message: impl Display) {
+        self.warnings.push(Problem { path: path.into(), message: message.to_string() });
+    }
+
+    /// A list that must not be empty, and not longer than any person would write it.
+    pub(super) fn list<T>(&mut self, path: &str, list: &[T]) {
+        self.count(path, list.len(), MAX_ENTRIES);
+    }
+
+    /// A list that may be empty.
+    pub(super) fn optional_list<T>(&mut self, path: &str, list: &[T]) {
+        if !list.is_empty() {
+            self.list(path, list);
+        }
+    }
+
+    /// Entries given twice: most likely another one was meant.
+    pub(super) fn unique<T: PartialEq>(&mut self, path: &str, list: &[T]) {
+        for (index, entry) in list.iter().enumerate() {
+            if list.iter().take(index).any(|earlier| earlier == entry) {
+                self.problem(format!("{path}[{index}]"), "is given twice");
+            }
+        }
+    }
+
+    /// Any text: not empty, not endless.
+    pub(super) fn text(&mut self, path: &str, text: &str) {
+        if text.is_empty() {
+            self.problem(path, "is empty");
+        } else if text.len() > MAX_TEXT {
+            self.problem(path, format!("is longer than {MAX_TEXT} bytes"));
+        }
+    }
+
+    /// A URL with a host.
+    pub(super) fn url(&mut self, path: &str, text: &str) -> Option<Url> {
+        match Url::parse(text) {
+            Ok(url) => Some(url),
+            Err(error) => {
+                self.problem(path, error);
+                None
+            }
+        }
+    }
+
+    /// A URL where keys or tokens go: nobody between may read or change them.
+    pub(super) fn protected_url(&mut self, path: &str, text: &str) -> Option<Url> {
+        let url = self.url(path, text)?;
+        if !url.is_protected() {
+            self.problem(path, "must be https; http is for loopback hosts only");
+        }
+        Some(url)
+    }
+
+    /// An issuer identifier (RFC 8414 section 2).
+    pub(super) fn issuer_url(&mut self, path: &str, text: &str) {
+        if self.protected_url(path, text).is_some_and(|url| url.query.is_some()) {
+            self.problem(path, "has a query (`?`), which issuer identifiers cannot have");
+        }
+    }
+
+    fn count(&mut self, path: &str, count: usize, most: usize) {
+        if count == 0 {
+            self.problem(path, "is empty: at least one is needed");
+        } else if count > most {
+            self.problem(path, format!("has {count} entries; at most {most} are taken"));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The configuration: one JSON document, read strictly and compiled once.
+//!
+//! A document is taken as a whole or not at all, and a refusal says for each problem
+//! where it is, why it is one and what to write instead. Names are closed: a mistyped
+//! member is an error and never a rule that silently is not there. What no rule
+//! permits is denied, so leaving something out can lock out and never let in.
+
+mod compile;
+mod document;
+mod issuers;
+mod problem;
+mod servers;
+mod url;
+
+use sha2::{Digest, Sha256};
+
+use crate::gate::Enforcement;
+use crate::json::{self, JsonError};
+use crate::token::Issuer;
+
+pub use problem::{ConfigError, Problem};
+
+/// Largest document, in bytes. Some 10 000 rules fit; more are a mistake, and the
+/// document is held several times while it is compiled.
+pub const MAX_DOCUMENT: usize = 1024 * 1024;
+
+/// A configuration that compiled.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the gate enforces.
+    pub enforcement: Enforcement,
+    /// The authorization servers, in the order of their [`crate::token::IssuerId`]s.
+    pub issuers: Vec<Issuer>,
+    /// Names the document in the audit record: the first 64 bits of the SHA-256 digest of
+    /// its bytes, in hexadecimal.
+    pub version: String,
+    /// What is valid and yet hardly meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and compiles a configuration document.
+///
+/// # Errors
+/// [`ConfigError`] with every problem found.
+pub fn load(json: &[u8]) -> Result<Loaded, ConfigError> {
+    if json.len() > MAX_DOCUMENT {
+        return Err(ConfigError::one("", format!("larger than {MAX_DOCUMENT} bytes")));
+    }
+    json::read(json).map_err(|error| ConfigError::one("", syntax_message(error, json)))?;
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let document = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| ConfigError::of_shape(&error))?;
+    compile::compile(document, version(json))
+}
+
+/// The JSON Schema of the document, as text that ends in a line break.
+#[must_use]
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(document::Document);
+    format!("{:#}\n", schema.to_value())
+}
+
+/// The strict reader says what, `serde_json` also where.
+fn syntax_message(error: JsonError, json: &[u8]) -> String {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(json) {
+        Err(syntax) if error == JsonError::Syntax => format!("not well-formed JSON: {syntax}"),
+        _ => error.to_string(),
+    }
+}
+
+fn version(json: &[u8]) -> String {
+    Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
