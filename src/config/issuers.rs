@@ -99,7 +99,7 @@ fn keys(notes: &mut Notes, path: &str, jwks: Jwks, algorithms: &[Algorithm]) -> 
                 let message = "nothing is fetched where `keys` are given; leave out `cluster`, `timeout` and `refresh`";
                 notes.problem(path, message);
             }
-            let set = serde_json::json!({ "keys": keys }).to_string();
+            let set = format!(r#"{{"keys":{keys}}}"#);
             match KeySet::parse(set.as_bytes(), algorithms) {
                 Ok(keys) => Some(KeySource::Inline(keys)),
                 Err(error) => {

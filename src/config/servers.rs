@@ -76,8 +76,11 @@ fn compile_one(
     let url = resource(notes, &format!("{path}.resource"), &server.resource)?;
     let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match, &url);
     let metadata_path = format!("{WELL_KNOWN}{}", url.path.trim_end_matches('/'));
-    let metadata_document =
-        metadata_document(&server.resource, &server.metadata, &server.issuers, known);
+    let document =
+        MetadataDocument::new(&server.resource, &server.metadata, &server.issuers, known);
+    let metadata_document = serde_json::to_string(&document)
+        .map_err(|error| notes.problem(format!("{path}.metadata"), error))
+        .ok()?;
     Some(Server {
         resource: server.resource,
         authorities,
@@ -361,22 +364,23 @@ struct MetadataDocument<'a> {
     resource_name: Option<&'a str>,
 }
 
-fn metadata_document(
-    resource: &str,
-    metadata: &Metadata,
-    issuers: &[String],
-    known: &Known,
-) -> String {
-    let authorization_servers = match &metadata.authorization_servers {
-        Some(servers) => servers.iter().map(String::as_str).collect(),
-        None => issuers.iter().filter_map(|name| Some(known.get(name)?.1.as_str())).collect(),
-    };
-    let document = MetadataDocument {
-        resource,
-        authorization_servers,
-        scopes_supported: &metadata.scopes_supported,
-        bearer_methods_supported: ["header"],
-        resource_name: metadata.resource_name.as_deref(),
-    };
-    serde_json::json!(document).to_string()
+impl<'a> MetadataDocument<'a> {
+    fn new(
+        resource: &'a str,
+        metadata: &'a Metadata,
+        issuers: &[String],
+        known: &'a Known,
+    ) -> Self {
+        let authorization_servers = match &metadata.authorization_servers {
+            Some(servers) => servers.iter().map(String::as_str).collect(),
+            None => issuers.iter().filter_map(|name| Some(known.get(name)?.1.as_str())).collect(),
+        };
+        MetadataDocument {
+            resource,
+            authorization_servers,
+            scopes_supported: &metadata.scopes_supported,
+            bearer_methods_supported: ["header"],
+            resource_name: metadata.resource_name.as_deref(),
+        }
+    }
 }
