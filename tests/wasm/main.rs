@@ -1,4 +1,13 @@
 //! The compiled module in an in-process host: `host/` is the host, each other file a theme.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests may panic, and say why"
+)]
 
 mod host;
+mod host_selftest;

@@ -96,3 +96,73 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::verify_signature;
+    use jwt_simple::prelude::*;
+    use p256::pkcs8::EncodePublicKey;
+
+    const VALID: Option<&[u8]> = Some(&[0x08, 0x01]);
+    const FAILED: Option<&[u8]> = Some(b"\x12\x18Failed to verify digest.");
+
+    fn arguments(hash: &str, key: &[u8], signature: &[u8], text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let parts = [hash.as_bytes(), key, signature, text.as_bytes()];
+        for (number, part) in (1_u8..).zip(parts) {
+            let [low, high] = [part.len() & 0x7f, part.len() >> 7].map(|n| n as u8);
+            bytes.extend([number << 3 | 2, low | 0x80, high]);
+            bytes.extend(part);
+        }
+        bytes
+    }
+
+    /// The signing input and the signature of a token.
+    fn split(token: &str) -> (&str, Vec<u8>) {
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let signature = base64::Engine::decode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            signature,
+        );
+        (input, signature.unwrap())
+    }
+
+    fn claims() -> JWTClaims<NoCustomClaims> {
+        Claims::create(Duration::from_hours(1))
+    }
+
+    #[track_caller]
+    fn check(hash: &str, key: &[u8], signature: &[u8], text: &str) {
+        let verify = |text| verify_signature(&arguments(hash, key, signature, text));
+        assert_eq!(verify(text).as_deref(), VALID);
+        assert_eq!(verify("another text").as_deref(), FAILED);
+    }
+
+    #[test]
+    fn rsassa_pkcs1_v1_5_verifies() {
+        let pair = RS384KeyPair::generate(2048).unwrap();
+        let token = pair.sign(claims()).unwrap();
+        let (input, signature) = split(&token);
+        check("sha384", &pair.public_key().to_der().unwrap(), &signature, input);
+    }
+
+    #[test]
+    fn ecdsa_verifies_der_signatures_only() {
+        let pair = ES256KeyPair::generate();
+        let token = pair.sign(claims()).unwrap();
+        let (input, raw) = split(&token);
+        let der = p256::ecdsa::Signature::from_slice(&raw).unwrap().to_der();
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&pair.public_key().to_bytes());
+        let key = key.unwrap().to_public_key_der().unwrap().into_vec();
+        check("SHA256", &key, der.as_bytes(), input);
+        let raw = verify_signature(&arguments("sha256", &key, &raw, input));
+        assert_eq!(raw.as_deref(), FAILED);
+    }
+
+    #[test]
+    fn no_key_is_a_bad_argument_and_an_unknown_hash_is_not() {
+        assert_eq!(verify_signature(&arguments("sha256", b"", b"s", "t")), None);
+        assert_eq!(verify_signature(b"\xff"), None);
+        assert!(verify_signature(&arguments("SHA-256", b"k", b"s", "t")).is_some());
+    }
+}

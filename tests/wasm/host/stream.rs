@@ -113,6 +113,7 @@ impl Stream {
         inner.state().stream(self.id).logging = true;
         inner.call::<_, ()>("proxy_on_log", self.id, self.id);
         inner.state().stream(self.id).logging = false;
+        inner.run_deferred(None);
     }
 
     /// Runs the done callback; false asks the host to wait for `proxy_done`.

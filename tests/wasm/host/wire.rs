@@ -68,7 +68,7 @@ impl Headers {
     }
 
     /// The proxy-wasm encoding: count, then all lengths, then NUL-terminated strings.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
         let mut bytes = word(self.0.len()).to_vec();
         for (name, value) in &self.0 {
