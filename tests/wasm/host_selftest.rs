@@ -1,11 +1,12 @@
 //! The host itself, against what was measured on Envoy 1.40: a host that is kinder
 //! than Envoy would let a bypass pass. The guests are modules of a few instructions.
 
-use crate::host::{Callback, Event, Headers, HostFlag, Outcome, Status, Vm, Which};
+use crate::host::{Callback, Event, Headers, HostFlag, Outcome, Status, Vm, Which, Wire};
 use std::time::Duration;
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function,
-    FunctionSection, ImportSection, MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection,
+    Function, FunctionSection, ImportSection, MemorySection, MemoryType, Module, TypeSection,
+    ValType,
 };
 
 const POST: [(&str, &str); 3] = [(":method", "POST"), (":path", "/mcp"), (":authority", "a")];
@@ -24,6 +25,7 @@ enum Step {
     /// Returns `Continue` at the end of the stream, otherwise `Pause`.
     PauseUntilEnd,
     Trap,
+    LoopForever,
 }
 
 fn call<const N: usize>(name: &'static str, arguments: [i32; N]) -> Step {
@@ -74,8 +76,11 @@ impl Guest {
         const HEAP: i32 = 0x8000;
         let mut callbacks = self.callbacks;
         callbacks.push(("proxy_on_memory_allocate", vec![Step::Return(HEAP)]));
-        callbacks.push(("proxy_on_vm_start", vec![Step::Return(1)]));
-        callbacks.push(("proxy_on_configure", vec![Step::Return(1)]));
+        for start in ["proxy_on_vm_start", "proxy_on_configure"] {
+            if !callbacks.iter().any(|(name, _)| *name == start) {
+                callbacks.push((start, vec![Step::Return(1)]));
+            }
+        }
 
         let mut types = TypeSection::new();
         let mut imports = ImportSection::new();
@@ -85,7 +90,9 @@ impl Guest {
                 && !imported.contains(name)
             {
                 types.ty().function(vec![ValType::I32; arguments.len()], [ValType::I32]);
-                imports.import("env", name, EntityType::Function(index(imported.len())));
+                let wasi = !name.starts_with("proxy_");
+                let module = if wasi { "wasi_snapshot_preview1" } else { "env" };
+                imports.import(module, name, EntityType::Function(index(imported.len())));
                 imported.push(name);
             }
         }
@@ -128,7 +135,7 @@ fn index(number: usize) -> u32 {
 fn signature(callback: &str) -> (usize, bool) {
     match callback {
         "proxy_on_memory_allocate" => (1, true),
-        "proxy_on_tick" | "proxy_on_log" => (1, false),
+        "proxy_on_tick" | "proxy_on_log" | "proxy_on_delete" => (1, false),
         "proxy_on_http_call_response" => (5, false),
         "proxy_on_vm_start" | "proxy_on_configure" => (2, true),
         name if name.ends_with("_trailers") => (2, true),
@@ -155,6 +162,9 @@ fn body(steps: &[Step], returns: bool, imported: &[&str]) -> Function {
             }
             Step::Trap => {
                 code.unreachable();
+            }
+            Step::LoopForever => {
+                code.loop_(BlockType::Empty).br(0).end();
             }
         }
     }
@@ -425,16 +435,19 @@ fn received_bytes_count_even_when_the_module_is_shown_none() {
     let mut guest = Guest::default();
     let [path, length] = guest.put("request\0total_size");
     let guest = guest
-        .on("proxy_on_request_headers", [
-            call("proxy_set_tick_period_milliseconds", [100]),
-            Step::Return(PAUSE),
-        ])
-        .on("proxy_on_tick", [
-            first_stream(),
-            call("proxy_get_property", [path, length, 0x4000, 0x4004]),
-            // Shows what it read as filter state, under the property's own name.
-            call("proxy_set_property", [path, length, 0x8000, 8]),
-        ]);
+        .on(
+            "proxy_on_request_headers",
+            [call("proxy_set_tick_period_milliseconds", [100]), Step::Return(PAUSE)],
+        )
+        .on(
+            "proxy_on_tick",
+            [
+                first_stream(),
+                call("proxy_get_property", [path, length, 0x4000, 0x4004]),
+                // Shows what it read as filter state, under the property's own name.
+                call("proxy_set_property", [path, length, 0x8000, 8]),
+            ],
+        );
     let vm = guest.start(HostFlag::Default);
     let stream = vm.stream();
     let total_size = || {
@@ -456,10 +469,10 @@ fn a_foreign_reply_passes_the_response_callbacks() {
     let [name, length] = guest.put("x-seen");
     let vm = guest
         .on("proxy_on_request_headers", [Step::Return(PAUSE)])
-        .on("proxy_on_response_headers", [call(
-            "proxy_add_header_map_value",
-            [2, name, length, name, length],
-        )])
+        .on(
+            "proxy_on_response_headers",
+            [call("proxy_add_header_map_value", [2, name, length, name, length])],
+        )
         .start(HostFlag::StopIteration);
     let stream = vm.stream();
     stream.request_headers(POST, false);
@@ -489,10 +502,13 @@ fn the_clock_is_the_tests() {
     let mut guest = Guest::default();
     let [now, length] = guest.put([0; 8]);
     let vm = guest
-        .on("proxy_on_request_headers", [
-            call("proxy_get_current_time_nanoseconds", [now]),
-            call("proxy_set_property", [now, 0, now, length]),
-        ])
+        .on(
+            "proxy_on_request_headers",
+            [
+                call("proxy_get_current_time_nanoseconds", [now]),
+                call("proxy_set_property", [now, 0, now, length]),
+            ],
+        )
         .start(HostFlag::Default);
     let read = || {
         let stream = vm.stream();
@@ -502,4 +518,99 @@ fn the_clock_is_the_tests() {
     let first = read();
     vm.advance(Duration::from_secs(90));
     assert_eq!(read() - first, 90_000_000_000);
+}
+
+#[test]
+fn an_empty_body_that_was_held_back_is_shown_with_its_end() {
+    let vm = Guest::default()
+        .on(
+            "proxy_on_request_headers",
+            [call("proxy_set_tick_period_milliseconds", [100]), Step::Return(PAUSE)],
+        )
+        .on("proxy_on_tick", [first_stream(), resume_request()])
+        .on("proxy_on_request_body", [reply(400)])
+        .start(HostFlag::Default);
+    let stream = vm.stream();
+    stream.request_headers(POST, false);
+    stream.request_body("", true);
+    vm.tick();
+    assert_eq!(stream.downstream().status(), Some(400));
+    assert!(stream.upstream().reset(), "the headers had gone out by the resume");
+}
+
+#[test]
+fn a_response_is_held_like_a_request() {
+    let vm = Guest::default()
+        .on("proxy_on_response_headers", [Step::Return(PAUSE)])
+        .on("proxy_on_response_body", [Step::PauseUntilEnd])
+        .start(HostFlag::StopIteration);
+    let stream = vm.stream();
+    stream.request_headers(POST, true);
+    let step =
+        |chunk, end| -> (Outcome, Wire) { (stream.response_body(chunk, end), stream.downstream()) };
+    stream.response_headers(OK, false);
+    assert_eq!(step("ab", false), (Outcome::Pause, Wire::default()));
+    let (outcome, wire) = step("cd", true);
+    assert_eq!(outcome, Outcome::Continue);
+    assert_eq!((wire.status(), wire.text().as_str(), wire.ended()), (Some(200), "abcd", true));
+}
+
+#[test]
+fn a_callback_that_never_returns_is_a_trap() {
+    let vm = Guest::default()
+        .on("proxy_on_tick", [Step::LoopForever])
+        .on(
+            "proxy_on_configure",
+            [call("proxy_set_tick_period_milliseconds", [100]), Step::Return(1)],
+        )
+        .start(HostFlag::Default);
+    vm.tick();
+    assert!(vm.take_trap().unwrap().message.contains("fuel"));
+}
+
+#[test]
+fn a_rejected_configuration_comes_with_its_log() {
+    let mut guest = Guest::default();
+    let [at, length] = guest.put("bad");
+    let log = call("proxy_log", [4, at, length]);
+    let module = guest.on("proxy_on_configure", [log, Step::Return(0)]).assemble();
+    let rejected = Vm::with_module(HostFlag::Default, &module).start("{}").err().unwrap();
+    assert_eq!((rejected.log[0].level, rejected.log[0].message.as_str()), (4, "bad"));
+}
+
+#[test]
+fn one_seed_gives_the_same_random_bytes_and_another_gives_others() {
+    let mut guest = Guest::default();
+    let [at, length] = guest.put([0; 16]);
+    let module = guest
+        .on(
+            "proxy_on_request_headers",
+            [call("random_get", [at, length]), call("proxy_set_property", [at, 0, at, length])],
+        )
+        .assemble();
+    let draw = |seed| {
+        let vm = Vm::with_module(HostFlag::Default, &module).seed(seed).start("{}").unwrap();
+        let stream = vm.stream();
+        stream.request_headers(POST, true);
+        stream.filter_state()[""].clone()
+    };
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+}
+
+#[test]
+fn a_finished_stream_is_an_unknown_context() {
+    let vm = Guest::default()
+        .on(
+            "proxy_on_configure",
+            [call("proxy_set_tick_period_milliseconds", [100]), Step::Return(1)],
+        )
+        .on("proxy_on_tick", [first_stream()])
+        .start(HostFlag::Default);
+    let stream = vm.stream();
+    vm.tick();
+    assert_eq!(vm.calls().last().unwrap().status, Status::OK);
+    stream.finish();
+    vm.tick();
+    assert_eq!(vm.calls().last().unwrap().status, Status::BAD_ARGUMENT);
 }

@@ -32,12 +32,21 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, SystemTime};
-use wasmtime::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
+use wasmtime::{Config, Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
 /// The root context; streams count on from here.
 const ROOT: u32 = 1;
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::default);
+/// Instructions one callback may run, about a second's worth and far more than the
+/// slowest signature: a callback that never returns would stop an Envoy worker, so
+/// here it traps.
+const LONGEST_CALLBACK: u64 = 1_000_000_000;
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    let mut config = Config::new();
+    config.consume_fuel(true);
+    Engine::new(&config).expect("a valid configuration")
+});
 
 /// The artefact, compiled once per process: `COUNTERSIGN_WASM`, or where cargo puts it.
 fn artefact() -> &'static Module {
@@ -103,6 +112,8 @@ impl Builder {
     /// false or trapped. Envoy then keeps the previous configuration.
     pub(crate) fn start(self, configuration: impl ToString) -> Result<Vm, ConfigRejected> {
         let mut store = Store::new(&ENGINE, self.state);
+        store.limiter(|state| &mut state.limits);
+        store.set_fuel(LONGEST_CALLBACK).unwrap();
         let mut linker = Linker::new(&ENGINE);
         hostcalls::link(&mut linker).unwrap();
         wasi::link(&mut linker).unwrap();
@@ -334,6 +345,7 @@ impl Inner {
             return Some(R::default());
         };
         let function = function.typed::<P, R>(&self.store).expect("the ABI's signature");
+        self.store.set_fuel(LONGEST_CALLBACK).unwrap();
         match function.call(&mut self.store, arguments) {
             Ok(result) => Some(result),
             Err(trap) => {

@@ -102,6 +102,7 @@ mod tests {
     use super::verify_signature;
     use jwt_simple::prelude::*;
     use p256::pkcs8::EncodePublicKey;
+    use p521::ecdsa::signature::Signer;
 
     const VALID: Option<&[u8]> = Some(&[0x08, 0x01]);
     const FAILED: Option<&[u8]> = Some(b"\x12\x18Failed to verify digest.");
@@ -120,10 +121,8 @@ mod tests {
     /// The signing input and the signature of a token.
     fn split(token: &str) -> (&str, Vec<u8>) {
         let (input, signature) = token.rsplit_once('.').unwrap();
-        let signature = base64::Engine::decode(
-            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
-            signature,
-        );
+        let signature =
+            base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature);
         (input, signature.unwrap())
     }
 
@@ -157,6 +156,26 @@ mod tests {
         check("SHA256", &key, der.as_bytes(), input);
         let raw = verify_signature(&arguments("sha256", &key, &raw, input));
         assert_eq!(raw.as_deref(), FAILED);
+    }
+
+    #[test]
+    fn ecdsa_verifies_with_p384_and_p521() {
+        let pair = ES384KeyPair::generate();
+        let token = pair.sign(claims()).unwrap();
+        let (input, raw) = split(&token);
+        let der = p384::ecdsa::Signature::from_slice(&raw).unwrap().to_der();
+        let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&pair.public_key().to_bytes());
+        let key = key.unwrap().to_public_key_der().unwrap().into_vec();
+        check("sha384", &key, der.as_bytes(), input);
+
+        // RFC 5480 section 2: id-ecPublicKey with secp521r1, then the point as a bit string.
+        const SPKI: &[u8] = b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\
+            \x2b\x81\x04\x00\x23\x03\x81\x86\x00";
+        let pair =
+            p521::ecdsa::SigningKey::from_slice(&[&[0], [7; 65].as_slice()].concat()).unwrap();
+        let key = [SPKI, &pair.verifying_key().to_sec1_point(false).to_bytes()].concat();
+        let signature: p521::ecdsa::Signature = pair.sign(b"text");
+        check("sha512", &key, signature.to_der().as_bytes(), "text");
     }
 
     #[test]

@@ -4,6 +4,10 @@
 use super::wire::{Headers, Wire};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+
+/// Envoy's limit for the memory of a module, in bytes.
+const MEMORY_LIMIT: usize = 1 << 30;
 
 /// A proxy-wasm status, or a WASI `errno` for the WASI calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +117,8 @@ pub(super) struct Half {
     pub(super) progress: Progress,
     /// Body bytes the module has seen or is seeing, and that have not gone out.
     pub(super) buffer: Vec<u8>,
-    /// Body bytes that arrived under `StopAll`.
-    pub(super) unseen: Vec<u8>,
+    /// The body that arrived under `StopAll`. An empty one is shown too: it may be the end.
+    pub(super) unseen: Option<Vec<u8>>,
     /// Trailers that arrived under `StopAll`.
     pub(super) trailers_unseen: bool,
     /// Body bytes that have arrived.
@@ -183,6 +187,7 @@ pub(super) struct State {
     pub(super) calls: Vec<Call>,
     pub(super) faults: Vec<Fault>,
     pub(super) trap: Option<Trapped>,
+    pub(super) limits: StoreLimits,
     /// A trap kills the instance; the test may take `trap`, the instance stays dead.
     pub(super) dead: bool,
 }
@@ -219,6 +224,7 @@ impl State {
             log: Vec::new(),
             calls: Vec::new(),
             faults: Vec::new(),
+            limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).build(),
             trap: None,
             dead: false,
         }

@@ -240,7 +240,7 @@ impl Inner {
         half.received += chunk.len();
         half.ended = end;
         if half.progress == Progress::StopAll {
-            half.unseen.extend(chunk);
+            half.unseen.get_or_insert_default().extend(chunk);
             return Outcome::NotCalled;
         }
         self.show_body(id, direction, chunk)
@@ -330,8 +330,7 @@ impl Inner {
         if !half.buffer.is_empty() {
             half.out.0.push(Event::Body(std::mem::take(&mut half.buffer)));
         }
-        if !half.unseen.is_empty() {
-            let unseen = std::mem::take(&mut half.unseen);
+        if let Some(unseen) = half.unseen.take() {
             let outcome = self.show_body(id, direction, &unseen);
             let trailers_wait = self.state().stream(id).half(direction).trailers_unseen;
             if outcome == Outcome::Replied || outcome == Outcome::Trapped || !trailers_wait {
