@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
 use super::server::Server;
 use crate::mcp::StandardHeaders;
-use crate::reply::{Challenge, Code, Denial};
+use crate::reply::{Challenge, Code, Denial, RpcError};
 
 /// Headers that are ours to set. Whoever sends one is forging it.
 const OUR_PREFIX: &str = "x-countersign-";
@@ -221,7 +221,7 @@ fn check_message_headers(headers: &Headers, end: bool) -> Result<(), Denial> {
     }
     if end {
         return Err(Denial::new(Code::MessageMalformed, "a POST without a body")
-            .with_error(-32700, "Parse error"));
+            .with_error(RpcError::new(-32700, "Parse error")));
     }
     Ok(())
 }

@@ -668,7 +668,7 @@ impl Account {
     }
 
     fn deny(&mut self, denial: &Denial, host: &dyn Host) {
-        self.settle("deny", denial.code.as_str(), Some(&denial.reason), host);
+        self.settle("deny", denial.code.as_str(), Some(denial.reason()), host);
     }
 
     /// A later denial replaces an allowance (a list that turned out unreadable).
@@ -782,7 +782,7 @@ fn refused(refusal: Refusal) -> Denial {
         _ => None,
     };
     let error = RpcError { code: refusal.reason.json_rpc_code(), message: text.clone(), data };
-    Denial { error: Some(error), ..Denial::new(code, text).with_id(refusal.id) }
+    Denial::new(code, text).with_id(refusal.id).with_error(error)
 }
 
 /// The denial a decision asks for, in the shape the caller's side understands.
@@ -811,7 +811,7 @@ fn denial(
             Denial::new(Code::MethodDenied, "the method is not allowed")
         }
         (Reason::NoRule, Some(_)) => Denial::new(Code::ObjectUnknown, "no rule names the object")
-            .with_error(-32602, unknown_object(&operation.target)),
+            .with_error(RpcError::new(-32602, unknown_object(&operation.target))),
     };
     Some(denied.with_id(id))
 }
