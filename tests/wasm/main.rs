@@ -12,3 +12,4 @@
 #[expect(dead_code, reason = "the host offers more than the themes use so far")]
 mod host;
 mod host_selftest;
+mod hostcall_failures;

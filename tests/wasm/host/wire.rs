@@ -107,12 +107,13 @@ impl Headers {
 
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(n, v)| (n, v.escape_ascii().to_string()))).finish()
+        let text = |(name, value): (_, &[u8])| (name, String::from_utf8_lossy(value).into_owned());
+        f.debug_map().entries(self.iter().map(text)).finish()
     }
 }
 
 /// One thing that went over the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The header list, final.
     Headers(Headers),
@@ -124,6 +125,18 @@ pub(crate) enum Event {
     End,
     /// The message was cut off: everything before it was seen, nothing comes after it.
     Reset,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Headers(headers) => write!(f, "Headers({headers:?})"),
+            Self::Body(piece) => write!(f, "Body({})", piece.escape_ascii()),
+            Self::Trailers(trailers) => write!(f, "Trailers({trailers:?})"),
+            Self::End => f.write_str("End"),
+            Self::Reset => f.write_str("Reset"),
+        }
+    }
 }
 
 /// What went to one side, in the order in which it went. Cannot be taken back.
