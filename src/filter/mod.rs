@@ -7,10 +7,10 @@
 
 mod effects;
 mod proxy_wasm_host;
+mod waiting;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
@@ -18,11 +18,12 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
 
 use crate::config;
-use crate::gate::{Buffer, Event, Gate, Headers, HostMode, Wake, Worker};
+use crate::gate::{Buffer, Effects, Event, Gate, Headers, HostMode, Wake, Worker};
 use crate::host::{CalloutAnswer, CalloutId, Host as _};
 use crate::token::IssuerId;
 use effects::{HostBuffer, Phase, apply};
 use proxy_wasm_host::{ProxyWasmHost, attribute_number, attribute_text};
+use waiting::Waiting;
 
 /// How often a worker looks at refreshes and waiting streams when nothing is urgent.
 const IDLE_TICK: Duration = Duration::from_secs(1);
@@ -34,10 +35,6 @@ const BUSY_TICK: Duration = Duration::from_millis(10);
 /// Largest answer to a callout that is read, in bytes. The host buffers any size.
 const MAX_CALLOUT_ANSWER: usize = 256 * 1024;
 
-/// Most streams of one worker that may wait at a time. Each holds a buffered body of
-/// up to 1 MiB in the host; beyond this a stream is denied instead.
-const MAX_WAITING: usize = 1024;
-
 /// Called once by the host: hands it the root context.
 pub(crate) fn start() {
     proxy_wasm::set_log_level(LogLevel::Info);
@@ -48,15 +45,15 @@ pub(crate) fn start() {
 struct Shared {
     host: ProxyWasmHost,
     worker: RefCell<Rc<RefCell<Worker>>>,
-    /// Streams that wait for a wake-up, by context id. Weak: a stream that the host
-    /// deleted is simply no longer there.
-    waiting: RefCell<HashMap<u32, Weak<Stream>>>,
+    waiting: Waiting,
 }
 
-/// One stream: its gate, and the worker state it began under.
+/// One stream: its gate, and the worker state its request arrived under.
 struct Stream {
     gate: RefCell<Gate>,
-    worker: Rc<RefCell<Worker>>,
+    worker: RefCell<Rc<RefCell<Worker>>>,
+    /// Whether it is in [`Shared::waiting`].
+    waits: Cell<bool>,
 }
 
 struct Root {
@@ -75,7 +72,7 @@ impl Root {
             shared: Rc::new(Shared {
                 host: ProxyWasmHost::default(),
                 worker: RefCell::new(Rc::new(RefCell::new(Worker::deny_all()))),
-                waiting: RefCell::default(),
+                waiting: Waiting::default(),
             }),
         }
     }
@@ -123,7 +120,7 @@ impl Context for Root {
         let worker = shared.current_worker();
         let settled = worker.borrow_mut().on_callout(CalloutId(token), &answer, &shared.host);
         if let Some(issuer) = settled {
-            shared.wake_for_keys(&worker, &[issuer]);
+            shared.wake_for_keys(&[issuer]);
         }
     }
 }
@@ -137,9 +134,9 @@ impl RootContext for Root {
         let shared = &self.shared;
         let worker = shared.current_worker();
         let settled = worker.borrow_mut().on_tick(&shared.host);
-        shared.wake_for_keys(&worker, &settled);
+        shared.wake_for_keys(&settled);
         shared.check_holds();
-        let busy = shared.any_waits(Gate::awaits_keys);
+        let busy = shared.waiting.any_for_keys();
         shared.tick_every(if busy { BUSY_TICK } else { IDLE_TICK });
     }
 
@@ -150,7 +147,8 @@ impl RootContext for Root {
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         let stream = Rc::new(Stream {
             gate: RefCell::new(Gate::new()),
-            worker: self.shared.current_worker(),
+            worker: RefCell::new(self.shared.current_worker()),
+            waits: Cell::new(false),
         });
         Some(Box::new(Http { context_id, shared: Rc::clone(&self.shared), stream }))
     }
@@ -161,23 +159,22 @@ impl Shared {
         Rc::clone(&self.worker.borrow())
     }
 
-    /// Puts a new configuration in force. Streams that began under the old one keep
-    /// it; those that wait for keys of it are denied, as nobody fetches them any more.
+    /// Puts a new configuration in force. Streams that arrived under the old one keep
+    /// it; those that wait for its keys are denied, as nobody fetches them any more.
     fn replace_worker(&self, worker: Worker) {
         self.worker.replace(Rc::new(RefCell::new(worker)));
-        for (context_id, stream) in self.take_waiting(Gate::awaits_keys) {
+        for (context_id, stream) in self.waiting.for_keys() {
             self.resume(context_id, &stream, Event::Abandoned);
         }
     }
 
-    fn wake_for_keys(&self, worker: &Rc<RefCell<Worker>>, issuers: &[IssuerId]) {
+    fn wake_for_keys(&self, issuers: &[IssuerId]) {
         if issuers.is_empty() {
             return;
         }
-        for (context_id, stream) in self.take_waiting(|gate| {
-            gate.awaited_issuer().is_some_and(|issuer| issuers.contains(&issuer))
-        }) {
-            if Rc::ptr_eq(&stream.worker, worker) {
+        for (context_id, stream) in self.waiting.for_keys() {
+            let awaited = stream.gate.borrow().awaited_issuer();
+            if awaited.is_some_and(|issuer| issuers.contains(&issuer)) {
                 let body = HostBuffer::request(None);
                 self.resume(context_id, &stream, Event::KeysSettled { body: &body });
             }
@@ -185,65 +182,36 @@ impl Shared {
     }
 
     fn check_holds(&self) {
-        for (context_id, stream) in self.take_waiting(Gate::awaits_hold_check) {
-            if hostcalls::set_effective_context(context_id).is_err() {
-                continue;
-            }
-            let received = attribute_number(&["request", "total_size"]);
-            self.resume(context_id, &stream, Event::HoldCheck { received });
-            if stream.gate.borrow().awaits_hold_check() {
-                self.wait(context_id, &stream);
+        for (context_id, stream) in self.waiting.for_hold_checks() {
+            if hostcalls::set_effective_context(context_id).is_ok() {
+                let received = attribute_number(&["request", "total_size"]);
+                self.resume(context_id, &stream, Event::HoldCheck { received });
             }
         }
     }
 
     /// Delivers an event to a stream that is not the one of the current callback.
     fn resume(&self, context_id: u32, stream: &Rc<Stream>, event: Event<'_>) {
-        if hostcalls::set_effective_context(context_id).is_err() {
-            return;
+        if hostcalls::set_effective_context(context_id).is_ok() {
+            self.deliver(context_id, stream, event, Phase::Resumed);
         }
-        let effects =
-            stream.gate.borrow_mut().on(event, &mut stream.worker.borrow_mut(), &self.host);
-        if let Some(wake) = effects.wake {
-            self.wake_up(context_id, stream, wake);
-        }
-        apply(effects, Phase::Resumed);
     }
 
-    fn wake_up(&self, context_id: u32, stream: &Rc<Stream>, wake: Wake) {
-        self.wait(context_id, stream);
-        if matches!(wake, Wake::Keys(_)) {
+    fn deliver(
+        &self,
+        context_id: u32,
+        stream: &Rc<Stream>,
+        event: Event<'_>,
+        phase: Phase,
+    ) -> Action {
+        let effects = stream.on(event, &self.host);
+        if stream.waits.get() || effects.wake.is_some() {
+            stream.waits.set(self.waiting.update(context_id, stream));
+        }
+        if matches!(effects.wake, Some(Wake::Keys(_))) {
             self.tick_every(BUSY_TICK);
         }
-    }
-
-    fn wait(&self, context_id: u32, stream: &Rc<Stream>) {
-        self.waiting.borrow_mut().insert(context_id, Rc::downgrade(stream));
-    }
-
-    fn is_full(&self) -> bool {
-        self.waiting.borrow().len() >= MAX_WAITING
-    }
-
-    fn any_waits(&self, predicate: impl Fn(&Gate) -> bool) -> bool {
-        let waiting = self.waiting.borrow();
-        waiting.values().filter_map(Weak::upgrade).any(|stream| predicate(&stream.gate.borrow()))
-    }
-
-    /// Removes and returns the waiting streams for which the predicate holds, and
-    /// forgets those that are gone or wait no more.
-    fn take_waiting(&self, predicate: impl Fn(&Gate) -> bool) -> Vec<(u32, Rc<Stream>)> {
-        let mut taken = Vec::new();
-        self.waiting.borrow_mut().retain(|context_id, stream| {
-            let Some(stream) = stream.upgrade() else { return false };
-            let gate = stream.gate.borrow();
-            if predicate(&gate) {
-                taken.push((*context_id, Rc::clone(&stream)));
-                return false;
-            }
-            gate.awaits_keys() || gate.awaits_hold_check()
-        });
-        taken
+        apply(effects, phase)
     }
 
     fn tick_every(&self, period: Duration) {
@@ -252,17 +220,23 @@ impl Shared {
     }
 }
 
+impl Stream {
+    fn on(&self, event: Event<'_>, host: &ProxyWasmHost) -> Effects {
+        let worker = Rc::clone(&self.worker.borrow());
+        self.gate.borrow_mut().on(event, &mut worker.borrow_mut(), host)
+    }
+}
+
 impl Http {
     fn deliver(&self, event: Event<'_>, phase: Phase) -> Action {
-        let effects = self.stream.gate.borrow_mut().on(
-            event,
-            &mut self.stream.worker.borrow_mut(),
-            &self.shared.host,
-        );
-        if let Some(wake) = effects.wake {
-            self.shared.wake_up(self.context_id, &self.stream, wake);
-        }
-        apply(effects, phase)
+        self.shared.deliver(self.context_id, &self.stream, event, phase)
+    }
+}
+
+/// The host deleted the stream.
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.shared.waiting.forget(self.context_id);
     }
 }
 
@@ -270,13 +244,15 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
-        let hold = self.stream.worker.borrow().host_mode() == HostMode::Hold;
+        let worker = self.shared.current_worker();
+        let hold = worker.borrow().host_mode() == HostMode::Hold;
+        self.stream.worker.replace(worker);
         let event = Event::RequestHeaders {
             headers: headers(MapType::HttpRequestHeaders),
             end,
             source: attribute_text(&["source", "address"]),
             received: if hold { attribute_number(&["request", "total_size"]) } else { None },
-            may_wait: !self.shared.is_full(),
+            may_wait: self.shared.waiting.has_room_for_keys(),
         };
         self.deliver(event, Phase::RequestHeaders)
     }
@@ -314,15 +290,12 @@ impl HttpContext for Http {
     }
 
     fn on_log(&mut self) {
-        let effects = self.stream.gate.borrow_mut().on(
-            Event::Done,
-            &mut self.stream.worker.borrow_mut(),
-            &self.shared.host,
-        );
+        let effects = self.stream.on(Event::Done, &self.shared.host);
         if let Some(record) = effects.record {
             // Readable in access logs as %FILTER_STATE(wasm.countersign.audit:PLAIN)%.
             let _ = hostcalls::set_property(vec!["countersign.audit"], Some(record.as_bytes()));
-            if self.stream.worker.borrow().logs_records() {
+            let worker = Rc::clone(&self.stream.worker.borrow());
+            if worker.borrow().logs_records() {
                 let _ = hostcalls::log(LogLevel::Info, &record);
             }
         }

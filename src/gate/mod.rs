@@ -154,8 +154,9 @@ impl Gate {
                     self.account.open(&headers, source, worker, host);
                     self.arrive(&headers, end, received, worker, host).and_then(
                         |(state, effects)| {
-                            if effects.wake.is_some() && !may_wait {
-                                return Err(Denial::new(Code::Overloaded, "too many streams wait"));
+                            if matches!(effects.wake, Some(Wake::Keys(_))) && !may_wait {
+                                let reason = "too many streams wait for keys";
+                                return Err(Denial::new(Code::Overloaded, reason));
                             }
                             Ok((state, effects))
                         },
