@@ -8,10 +8,19 @@
 //! `audit`}. Only `filter` knows the host's SDK; `policy` knows neither JSON nor
 //! HTTP; `token` knows no MCP; `mcp` knows no tokens. `DESIGN.md` has the rest.
 
+pub mod audit;
 pub mod config;
+#[cfg(target_arch = "wasm32")]
+mod filter;
 pub mod gate;
 pub mod host;
 pub mod json;
 pub mod mcp;
 pub mod policy;
+pub mod reply;
 pub mod token;
+
+#[cfg(target_arch = "wasm32")]
+mod entry {
+    proxy_wasm::main! {{ crate::filter::start(); }}
+}

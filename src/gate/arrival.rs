@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
 use super::server::Server;
 use crate::mcp::StandardHeaders;
-use crate::reply::{Challenge, Code, Denial};
+use crate::reply::{Challenge, Code, Denial, RpcError};
 
 /// Headers that are ours to set. Whoever sends one is forging it.
 const OUR_PREFIX: &str = "x-countersign-";
@@ -107,8 +107,7 @@ pub(super) fn destination(
     let target = required(headers, ":path")?;
     let path = target.split_once('?').map_or(target, |(path, _)| path);
 
-    let mut candidates =
-        servers.iter().filter(|server| server.authorities.contains(&authority));
+    let mut candidates = servers.iter().filter(|server| server.authorities.contains(&authority));
     candidates
         .clone()
         .find(|server| server.path == path)
@@ -176,13 +175,9 @@ pub(super) fn check_form(
 }
 
 /// The bearer token of the request (RFC 6750 section 2.1).
-pub(super) fn bearer_token<'a>(
-    headers: &'a Headers,
-    server: &Server,
-) -> Result<&'a str, Denial> {
-    let challenge = |invalid| {
-        Challenge::authenticate(&server.metadata_url, &server.scopes_supported, invalid)
-    };
+pub(super) fn bearer_token<'a>(headers: &'a Headers, server: &Server) -> Result<&'a str, Denial> {
+    let challenge =
+        |invalid| Challenge::authenticate(&server.metadata_url, &server.scopes_supported, invalid);
     let Some(value) = single(headers, "authorization")? else {
         return Err(Denial::new(Code::TokenMissing, "no Authorization header")
             .with_challenge(challenge(false)));
@@ -207,8 +202,9 @@ pub(super) fn bearer_token<'a>(
 /// RFC 9110 section 11.2: at least one character, padding only at the end.
 fn is_token68(text: &str) -> bool {
     let stem = text.trim_end_matches('=');
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+    };
     !stem.is_empty() && stem.bytes().all(allowed)
 }
 
@@ -225,7 +221,7 @@ fn check_message_headers(headers: &Headers, end: bool) -> Result<(), Denial> {
     }
     if end {
         return Err(Denial::new(Code::MessageMalformed, "a POST without a body")
-            .with_error(-32700, "Parse error"));
+            .with_error(RpcError::new(-32700, "Parse error")));
     }
     Ok(())
 }

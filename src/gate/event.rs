@@ -17,6 +17,8 @@ pub enum Event<'a> {
         /// Bytes of the request received so far (Envoy's `request.total_size`), where
         /// the host tells: the baseline of the hold self-check.
         received: Option<u64>,
+        /// Whether the worker has room for one more stream that waits for keys.
+        may_wait: bool,
     },
     /// More of the request's body arrived. Everything withheld so far is in the buffer.
     RequestBody {

@@ -70,7 +70,7 @@ pub enum HeaderEdit {
 
 /// The media type of a `Content-Type`, lowercase, without parameters.
 #[must_use]
-pub fn essence(content_type: &str) -> String {
+pub(super) fn essence(content_type: &str) -> String {
     let essence = content_type.split(';').next().unwrap_or_default();
     essence.trim_matches([' ', '\t']).to_ascii_lowercase()
 }
@@ -78,7 +78,7 @@ pub fn essence(content_type: &str) -> String {
 /// Whether a request's `Content-Type` is JSON in UTF-8, in a form that no two parsers
 /// read differently: the essence alone, or with `charset=utf-8` as its one parameter.
 #[must_use]
-pub fn is_json_content_type(content_type: &str) -> bool {
+pub(super) fn is_json_content_type(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(|part| part.trim_matches([' ', '\t']));
     let essence = parts.next().unwrap_or_default();
     let charset = parts.next();
@@ -94,7 +94,7 @@ pub fn is_json_content_type(content_type: &str) -> bool {
 /// UTF-8 as `=?base64?…?=`, the form MCP uses for header values (2026-07-28,
 /// "Value Encoding").
 #[must_use]
-pub fn encode_value(text: &str) -> String {
+pub(super) fn encode_value(text: &str) -> String {
     use base64::Engine as _;
     let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !text.starts_with(' ')

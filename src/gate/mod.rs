@@ -1,5 +1,833 @@
-//! The gate: what is enforced.
+//! One request's way through, sans-I/O.
+//!
+//! A [`Gate`] is the state machine of one HTTP stream. The host's callbacks go in as
+//! [`Event`]s; what the host is to do comes out as [`Effects`]. The order is fixed:
+//! arrive, authenticate, read, decide, forward, and on the way back filter; then one
+//! record. The state says what is known, so a step cannot run before the one it
+//! stands on: there is no caller before a token was verified, and nothing to forward
+//! before an operation was decided.
+//!
+//! # Host modes
+//! In both modes a body or trailers callback answers [`Flow::Pause`] until the
+//! decision is made, because a host releases the request at the first `Continue`.
+//! - `stream`: once the caller is authenticated the request's headers go upstream,
+//!   because the host shows the body only then. The body is withheld until decided.
+//! - `hold`: nothing goes upstream before the decision.
+//!
+//! # INVARIANT
+//! An undecided request gets [`Flow::Continue`] in one place only: in
+//! `Gate::authenticated`, for the headers of an authenticated caller in `stream`
+//! mode. Everything else that goes upstream passes `Gate::forward`, after a decision
+//! that allows.
 
+mod arrival;
+mod event;
+mod headers;
+mod relay;
 mod server;
+mod worker;
 
-pub use server::*;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+pub use event::{Buffer, Effects, Event, Flow, Wake};
+pub use headers::{HeaderEdit, HeaderError, Headers};
+pub use server::{AuditSettings, Enforcement, HostMode, Server};
+pub use worker::Worker;
+
+use arrival::{Arrival, Destination, HttpMethod, bearer_token, check_form, destination, is_ours};
+use headers::encode_value;
+use relay::{Lists, Relay, Viewer};
+use worker::elapsed_ms;
+
+use crate::audit::{self, Record, Text, digest};
+use crate::host::{Counter, Host};
+use crate::mcp::{
+    Era, Id, ListKind, Message, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target,
+    read_message,
+};
+use crate::policy::{Decision, Form, Outcome as PolicyOutcome, Reason};
+use crate::reply::{Challenge, Code, DECISION_ID_HEADER, Denial, LocalReply, RpcError};
+use crate::token::{AccessToken, Attempt, IssuerId, Outcome, TokenError, Verified};
+
+/// Largest request body that is read, in bytes. MCP arguments are small; the servers'
+/// own limits are between 1 and 4 MiB, and a body is in memory as often as there are
+/// concurrent requests.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// How long bytes of a body may have arrived without a body callback before the host
+/// is taken to ignore the hold flag. A host that holds shows them at once; filters
+/// before us may keep a body back for a moment, and a false alarm denies everything.
+const HOLD_CHECK_BOUND: Duration = Duration::from_secs(2);
+
+/// The decision id when the host has no randomness. Such requests are denied.
+const NO_DECISION_ID: &str = "none";
+
+/// The state machine of one HTTP stream.
+pub struct Gate {
+    state: State,
+    account: Account,
+}
+
+/// How far the stream has come. Every variant but the last two withholds the request.
+enum State {
+    /// Nothing came yet.
+    Arriving,
+    /// The token cannot be verified before its issuer's keys are fetched.
+    AwaitingKeys {
+        arrival: Arrival,
+        token: Secret,
+        issuer: IssuerId,
+        body: BodyProgress,
+        hold: HoldWatch,
+    },
+    /// The caller is known, the operation is not.
+    AwaitingBody {
+        arrival: Arrival,
+        caller: Rc<Verified<AccessToken>>,
+        held: bool,
+        hold: HoldWatch,
+    },
+    /// The request went on.
+    Forwarded(Relay),
+    /// We answered. Whatever still comes is not the caller's business.
+    Answered,
+}
+
+/// How much of the body came while waiting for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyProgress {
+    /// There is none.
+    Absent,
+    /// Not all of it.
+    Incomplete,
+    /// All of it is in the host's buffer.
+    Complete,
+}
+
+/// A credential. Has no `Debug`, so that it cannot be written by accident.
+struct Secret(String);
+
+/// What the hold self-check has seen of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+struct HoldWatch {
+    /// Bytes received when the headers arrived.
+    baseline: Option<u64>,
+    /// When more than that was first seen.
+    grown_since: Option<SystemTime>,
+    /// Whether a body callback came: then the host does hold.
+    shown: bool,
+}
+
+/// The facts for the record, as they come to be known.
+struct Account {
+    started: SystemTime,
+    decided: Option<SystemTime>,
+    record: Option<Record>,
+    decision_id: String,
+}
+
+/// A step's outcome: the next state and what to do, or a denial.
+type Step = Result<(State, Effects), Denial>;
+
+impl Gate {
+    /// A gate at which nothing has arrived.
+    #[must_use]
+    pub fn new() -> Self {
+        Gate {
+            state: State::Arriving,
+            account: Account {
+                started: SystemTime::UNIX_EPOCH,
+                decided: None,
+                record: None,
+                decision_id: NO_DECISION_ID.to_owned(),
+            },
+        }
+    }
+
+    /// Takes what happened, says what to do.
+    pub fn on(&mut self, event: Event<'_>, worker: &mut Worker, host: &dyn Host) -> Effects {
+        let state = std::mem::replace(&mut self.state, State::Answered);
+        let step = match event {
+            Event::RequestHeaders { headers, end, source, received, may_wait } => match state {
+                State::Arriving => {
+                    self.account.open(&headers, source, worker, host);
+                    self.arrive(&headers, end, received, worker, host).and_then(
+                        |(state, effects)| {
+                            if matches!(effects.wake, Some(Wake::Keys(_))) && !may_wait {
+                                let reason = "too many streams wait for keys";
+                                return Err(Denial::new(Code::Overloaded, reason));
+                            }
+                            Ok((state, effects))
+                        },
+                    )
+                }
+                state => Ok(out_of_order(state)),
+            },
+            Event::RequestBody { body, end } => {
+                let progress = if end { BodyProgress::Complete } else { BodyProgress::Incomplete };
+                self.body_came(state, body, progress, worker, host)
+            }
+            Event::RequestTrailers { names, body } => self
+                .body_came(state, body, BodyProgress::Complete, worker, host)
+                // MCP has no trailers, and some servers merge them into the headers.
+                .map(|(state, effects)| {
+                    (state, Effects { remove_request_trailers: names, ..effects })
+                }),
+            Event::KeysSettled { body } => self.keys_settled(state, body, worker, host),
+            Event::Abandoned => match state {
+                State::AwaitingKeys { .. } => {
+                    Err(Denial::new(Code::KeysUnavailable, "the configuration was replaced"))
+                }
+                state => Ok(out_of_order(state)),
+            },
+            Event::HoldCheck { received } => hold_check(state, received, worker, host),
+            Event::ResponseHeaders { headers, end, from_upstream } => {
+                self.response_headers(state, &headers, end, from_upstream)
+            }
+            Event::ResponseBody { body, end } => {
+                let (state, effects) = self.response_body(state, body, end, host);
+                self.state = state;
+                return effects;
+            }
+            Event::ResponseTrailers { body } => {
+                let (state, effects) = match state {
+                    State::Forwarded(Relay::Filtering {
+                        framing: framing @ relay::Framing::Json,
+                        viewer,
+                        lists,
+                    }) => {
+                        let relay = Relay::Filtering { viewer, lists, framing };
+                        self.response_body(State::Forwarded(relay), body, true, host)
+                    }
+                    state => (state, go_on()),
+                };
+                self.state = state;
+                return effects;
+            }
+            Event::Done => {
+                let record = self.account.close(&state, host);
+                self.state = state;
+                return Effects { record, ..go_on() };
+            }
+        };
+        match step {
+            Ok((state, effects)) => {
+                self.state = state;
+                effects
+            }
+            Err(denial) => {
+                self.state = State::Answered;
+                self.account.deny(&denial, host);
+                let reply = denial.reply(&self.account.decision_id);
+                Effects { reply: Some(reply), ..Effects::default() }
+            }
+        }
+    }
+
+    /// Whether this stream waits for an issuer's keys.
+    #[must_use]
+    pub fn awaits_keys(&self) -> bool {
+        self.awaited_issuer().is_some()
+    }
+
+    /// The issuer whose keys this stream waits for.
+    #[must_use]
+    pub fn awaited_issuer(&self) -> Option<IssuerId> {
+        match &self.state {
+            State::AwaitingKeys { issuer, .. } => Some(*issuer),
+            _ => None,
+        }
+    }
+
+    /// Whether this stream is still to be looked at by the hold self-check.
+    #[must_use]
+    pub fn awaits_hold_check(&self) -> bool {
+        match &self.state {
+            State::AwaitingKeys { hold, .. } | State::AwaitingBody { hold, .. } => {
+                hold.baseline.is_some() && !hold.shown
+            }
+            _ => false,
+        }
+    }
+
+    fn arrive(
+        &mut self,
+        headers: &Headers,
+        end: bool,
+        received: Option<u64>,
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Step {
+        if self.account.decision_id == NO_DECISION_ID {
+            return Err(Denial::new(Code::HostFailure, "the host gave no randomness"));
+        }
+        if !worker.is_configured() {
+            return Err(Denial::new(Code::NotConfigured, "no configuration is in force"));
+        }
+        if worker.is_host_unsupported() {
+            return Err(Denial::new(Code::HostUnsupported, "the host failed the hold self-check"));
+        }
+        let server = match destination(headers, &worker.servers)? {
+            Destination::Metadata(server) => return self.serve_metadata(headers, &server, host),
+            Destination::Endpoint(server) => server,
+        };
+        self.account.note(|record| record.server = Some(server.resource.clone()));
+        let arrival = check_form(headers, end, &server)?;
+        self.account.note(|record| {
+            record.revision = arrival.headers.revision().map(Text::new);
+            record.session =
+                arrival.headers.session.as_deref().map(|session| digest(session.as_bytes()));
+        });
+        let token = Secret(bearer_token(headers, &server)?.to_owned());
+        let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
+        let hold = HoldWatch {
+            baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),
+            ..HoldWatch::default()
+        };
+        self.authenticate(arrival, token, body, hold, Attempt::First, worker, host)
+    }
+
+    /// RFC 9728: the document is public and is read before there is a token.
+    fn serve_metadata(&mut self, headers: &Headers, server: &Server, host: &dyn Host) -> Step {
+        if headers.informative(":method") != Some("GET") {
+            return Err(Denial::new(Code::MethodNotAllowed, "metadata is only read"));
+        }
+        self.account.note(|record| record.server = Some(server.resource.clone()));
+        self.account.allow("metadata", host);
+        let reply = LocalReply::metadata(&server.metadata_document, &self.account.decision_id);
+        Ok((State::Answered, Effects { reply: Some(reply), ..Effects::default() }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
+    fn authenticate(
+        &mut self,
+        arrival: Arrival,
+        token: Secret,
+        body: BodyProgress,
+        hold: HoldWatch,
+        attempt: Attempt,
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let server = &arrival.server;
+        let outcome = worker.authenticator.authenticate(
+            &token.0,
+            &server.issuers,
+            &server.resource,
+            attempt,
+            host,
+        );
+        match outcome {
+            Outcome::Verified(caller) => self.authenticated(arrival, caller, hold, worker, host),
+            Outcome::NeedsKeys(issuer) => {
+                let effects = Effects { wake: Some(Wake::Keys(issuer)), ..Effects::default() };
+                Ok((State::AwaitingKeys { arrival, token, issuer, body, hold }, effects))
+            }
+            Outcome::Rejected(TokenError::KeysUnavailable) => {
+                Err(Denial::new(Code::KeysUnavailable, TokenError::KeysUnavailable.to_string()))
+            }
+            Outcome::Rejected(error) => {
+                Err(Denial::new(Code::TokenInvalid(error.code()), error.to_string())
+                    .with_challenge(Challenge::authenticate(
+                        &server.metadata_url,
+                        &server.scopes_supported,
+                        true,
+                    )))
+            }
+        }
+    }
+
+    /// The caller is known. What has no body is decided now; for the rest, `stream`
+    /// lets the headers go, `hold` does not.
+    fn authenticated(
+        &mut self,
+        arrival: Arrival,
+        caller: Rc<Verified<AccessToken>>,
+        hold: HoldWatch,
+        worker: &Worker,
+        host: &dyn Host,
+    ) -> Step {
+        self.account.note(|record| record.caller = Some(caller_fields(&caller)));
+        if arrival.method != HttpMethod::Post {
+            let decision = arrival.server.policy.decide_session();
+            self.account.judged(&decision);
+            if !decision.is_allow() {
+                return Err(Denial::new(
+                    Code::MethodNotAllowed,
+                    "sessions are not allowed by policy",
+                ));
+            }
+            let lists = (arrival.method == HttpMethod::Get).then_some(Lists::Replayed);
+            return Ok(self.forward(arrival, caller, None, lists, true, worker, host));
+        }
+        // Resuming a stream releases its buffered body with its headers. So where a
+        // host has begun to show the body (the hold flag with a `stream` configuration),
+        // the headers have to wait for the decision too.
+        let held = worker.host_mode == HostMode::Hold || hold.shown;
+        let effects = if held {
+            Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
+        } else {
+            Effects {
+                request_headers: self.request_edits(&arrival, &caller, None, worker),
+                flow: Flow::Continue,
+                ..Effects::default()
+            }
+        };
+        Ok((State::AwaitingBody { arrival, caller, held, hold }, effects))
+    }
+
+    fn keys_settled(
+        &mut self,
+        state: State,
+        body: &dyn Buffer,
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let State::AwaitingKeys { arrival, token, body: progress, hold, .. } = state else {
+            return Ok(out_of_order(state));
+        };
+        let (state, effects) =
+            self.authenticate(arrival, token, progress, hold, Attempt::AfterFetch, worker, host)?;
+        match (&state, progress) {
+            // No callback will come any more for a body that was complete before.
+            (State::AwaitingBody { .. }, BodyProgress::Complete) => {
+                self.body_came(state, body, progress, worker, host)
+            }
+            _ => Ok((state, effects)),
+        }
+    }
+
+    /// Part of the body came, or its end.
+    fn body_came(
+        &mut self,
+        state: State,
+        body: &dyn Buffer,
+        progress: BodyProgress,
+        worker: &Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let too_large = || Denial::new(Code::BodyTooLarge, "the body is larger than 1 MiB");
+        match state {
+            State::AwaitingKeys { arrival, token, issuer, hold, .. } => {
+                if body.size() > MAX_BODY {
+                    return Err(too_large());
+                }
+                let hold = HoldWatch { shown: true, ..hold };
+                let state = State::AwaitingKeys { arrival, token, issuer, body: progress, hold };
+                Ok((state, Effects::default()))
+            }
+            State::AwaitingBody { arrival, caller, held, hold } => {
+                if body.size() > MAX_BODY {
+                    return Err(too_large());
+                }
+                if progress == BodyProgress::Complete {
+                    return self.read_and_decide(arrival, caller, held, body, worker, host);
+                }
+                let hold = HoldWatch { shown: true, ..hold };
+                Ok((State::AwaitingBody { arrival, caller, held, hold }, Effects::default()))
+            }
+            state => Ok(out_of_order(state)),
+        }
+    }
+
+    fn read_and_decide(
+        &mut self,
+        arrival: Arrival,
+        caller: Rc<Verified<AccessToken>>,
+        held: bool,
+        body: &dyn Buffer,
+        worker: &Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let bytes = match body.size() {
+            0 => Vec::new(),
+            _ => body
+                .read()
+                .ok_or_else(|| Denial::new(Code::HostFailure, "the host did not give the body"))?,
+        };
+        let message = read_message(&bytes, &arrival.headers.standard()).map_err(refused)?;
+        let policy = &arrival.server.policy;
+        let (decision, denied) = match &message {
+            Message::Request { id, era, operation } => {
+                self.account.operation(operation);
+                let decision = policy.decide(&caller, operation, Form::Request);
+                let denied = denial(&decision, &arrival.server, operation, Some((id, *era)));
+                (decision, denied)
+            }
+            Message::Notification { operation, .. } => {
+                self.account.operation(operation);
+                let decision = policy.decide(&caller, operation, Form::Notification);
+                let denied = denial(&decision, &arrival.server, operation, None);
+                (decision, denied)
+            }
+            Message::Response { .. } => {
+                let decision = policy.decide_session();
+                let denied = (!decision.is_allow()).then(|| {
+                    Denial::new(Code::NotificationDenied, "sessions are not allowed by policy")
+                });
+                (decision, denied)
+            }
+        };
+        self.account.judged(&decision);
+        if let Some(denied) = denied {
+            return Err(denied);
+        }
+        let (operation, lists) = match message {
+            Message::Request { id, operation, .. } => {
+                let lists = ListKind::of(&operation.method).map(|kind| Lists::Asked { kind, id });
+                (Some(operation), lists)
+            }
+            Message::Notification { operation, .. } => (Some(operation), None),
+            Message::Response { .. } => (None, None),
+        };
+        Ok(self.forward(arrival, caller, operation.as_ref(), lists, held, worker, host))
+    }
+
+    /// The decision allows: the request goes on.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
+    fn forward(
+        &mut self,
+        arrival: Arrival,
+        caller: Rc<Verified<AccessToken>>,
+        operation: Option<&Operation>,
+        lists: Option<Lists>,
+        held: bool,
+        worker: &Worker,
+        host: &dyn Host,
+    ) -> (State, Effects) {
+        self.account.allow("allowed", host);
+        let request_headers = if held {
+            self.request_edits(&arrival, &caller, operation, worker)
+        } else {
+            Vec::new()
+        };
+        let relay = match lists {
+            Some(lists) => {
+                Relay::Filter { viewer: Viewer { server: arrival.server, caller }, lists }
+            }
+            None => Relay::Pass,
+        };
+        let effects = Effects { request_headers, flow: Flow::Continue, ..Effects::default() };
+        (State::Forwarded(relay), effects)
+    }
+
+    /// What the MCP server is told, after everything it must not see is taken away.
+    fn request_edits(
+        &self,
+        arrival: &Arrival,
+        caller: &AccessToken,
+        operation: Option<&Operation>,
+        worker: &Worker,
+    ) -> Vec<HeaderEdit> {
+        let mut edits = arrival.strip.clone();
+        let decision_id = self.account.decision_id.clone();
+        edits.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
+        if !worker.audit.identity_headers {
+            return edits;
+        }
+        let scopes = caller.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut identity = vec![
+            ("x-countersign-subject", caller.subject.as_str()),
+            ("x-countersign-issuer", caller.issuer_url.as_str()),
+            ("x-countersign-client-id", caller.client_id.as_str()),
+            ("x-countersign-scope", scopes.as_str()),
+        ];
+        if let Some(operation) = operation {
+            identity.push(("x-countersign-method", operation.method.as_str()));
+            if let Some((_, name)) = object(&operation.target) {
+                identity.push(("x-countersign-object", name));
+            }
+        }
+        edits.extend(identity.into_iter().map(|(n, v)| HeaderEdit::Set(n, encode_value(v))));
+        edits
+    }
+
+    fn response_headers(
+        &mut self,
+        state: State,
+        headers: &Headers,
+        end: bool,
+        from_upstream: &dyn Fn() -> bool,
+    ) -> Step {
+        let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
+        let relay = match state {
+            State::Forwarded(relay) => relay,
+            // Our own reply on its way out, or the proxy's (a timeout, say).
+            state if matches!(state, State::Answered) || !from_upstream() => {
+                return Ok((state, go_on()));
+            }
+            // The MCP server answers a body it was not shown. A refusal may pass.
+            state if status.is_some_and(|status| status >= 400) => return Ok((state, go_on())),
+            _ => {
+                return Err(Denial::new(
+                    Code::ResponsePremature,
+                    "the server answered before the request was decided",
+                ));
+            }
+        };
+        self.account.note(|record| record.upstream_status = status);
+        let (relay, mut effects) = relay.on_headers(headers, end, from_upstream)?;
+        let forged = headers.names().filter(|name| is_ours(name));
+        effects.response_headers.extend(forged.map(|name| HeaderEdit::Remove(name.to_owned())));
+        let decision_id = self.account.decision_id.clone();
+        effects.response_headers.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
+        Ok((State::Forwarded(relay), effects))
+    }
+
+    fn response_body(
+        &mut self,
+        state: State,
+        body: &dyn Buffer,
+        end: bool,
+        host: &dyn Host,
+    ) -> (State, Effects) {
+        let State::Forwarded(relay) = state else { return (state, go_on()) };
+        let (relay, result) = relay.on_body(body, end);
+        let effects = match result {
+            Ok(effects) => effects,
+            Err(refused) => {
+                self.account.deny(&refused.denial, host);
+                refused.effects
+            }
+        };
+        (State::Forwarded(relay), effects)
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Gate::new()
+    }
+}
+
+impl Account {
+    fn open(
+        &mut self,
+        headers: &Headers,
+        source: Option<String>,
+        worker: &Worker,
+        host: &dyn Host,
+    ) {
+        self.started = host.now();
+        if let Ok(bits) = host.random() {
+            self.decision_id = format!("{:032x}", u128::from_be_bytes(bits));
+        }
+        let trace_id = headers.informative("traceparent").and_then(|parent| parent.get(3..35));
+        self.record = Some(Record {
+            time: self.started,
+            decision_id: self.decision_id.clone(),
+            host_mode: match worker.host_mode {
+                HostMode::Stream => "stream",
+                HostMode::Hold => "hold",
+            },
+            outcome: "deny",
+            code: Code::ClientDisconnected.as_str(),
+            reason: None,
+            rules: Vec::new(),
+            policy_version: worker.policy_version.to_string(),
+            caller: None,
+            server: None,
+            http_method: headers.informative(":method").map(Text::new),
+            method: None,
+            object: None,
+            revision: None,
+            session: None,
+            scopes_required: Vec::new(),
+            source: source.as_deref().map(Text::new),
+            request_id: headers.informative("x-request-id").map(Text::new),
+            trace_id: trace_id.map(Text::new),
+            upstream_status: None,
+            decision_ms: 0,
+            total_ms: 0,
+        });
+    }
+
+    fn note(&mut self, fact: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            fact(record);
+        }
+    }
+
+    fn operation(&mut self, operation: &Operation) {
+        self.note(|record| {
+            record.method = Some(Text::new(&operation.method));
+            record.object = object(&operation.target)
+                .map(|(kind, name)| audit::Object { kind, name: Text::new(name) });
+        });
+    }
+
+    fn judged(&mut self, decision: &Decision) {
+        self.note(|record| {
+            record.rules.clone_from(&decision.rules);
+            record.scopes_required = audit::scopes(&decision.required_scopes);
+        });
+    }
+
+    fn allow(&mut self, code: &'static str, host: &dyn Host) {
+        self.settle("allow", code, None, host);
+    }
+
+    fn deny(&mut self, denial: &Denial, host: &dyn Host) {
+        self.settle("deny", denial.code.as_str(), Some(denial.reason()), host);
+    }
+
+    /// A later denial replaces an allowance (a list that turned out unreadable).
+    fn settle(
+        &mut self,
+        outcome: &'static str,
+        code: &'static str,
+        reason: Option<&str>,
+        host: &dyn Host,
+    ) {
+        self.decided = Some(host.now());
+        host.count(Counter::Decision { outcome, code });
+        self.note(|record| {
+            record.outcome = outcome;
+            record.code = code;
+            record.reason = reason.map(Text::new);
+        });
+    }
+
+    /// The finished record. A stream that ended undecided was left by its client, or
+    /// ended by the proxy: nothing was allowed.
+    fn close(&mut self, state: &State, host: &dyn Host) -> Option<String> {
+        self.record.as_ref()?;
+        if self.decided.is_none() {
+            let reason = match state {
+                State::AwaitingKeys { .. } => "the stream ended while its token's key was fetched",
+                State::AwaitingBody { .. } => "the stream ended before its body was complete",
+                _ => "the stream ended before it was decided",
+            };
+            self.deny(&Denial::new(Code::ClientDisconnected, reason), host);
+        }
+        let mut record = self.record.take()?;
+        record.decision_ms = elapsed_ms(self.started, self.decided.unwrap_or(self.started));
+        record.total_ms = elapsed_ms(self.started, host.now());
+        Some(record.to_json())
+    }
+}
+
+fn go_on() -> Effects {
+    Effects { flow: Flow::Continue, ..Effects::default() }
+}
+
+/// A callback that this state has no use for. What is withheld stays withheld; what
+/// was let go goes on.
+fn out_of_order(state: State) -> (State, Effects) {
+    let flow = match state {
+        State::Forwarded(_) => Flow::Continue,
+        _ => Flow::Pause,
+    };
+    (state, Effects { flow, ..Effects::default() })
+}
+
+/// Looks whether the host shows the body of a stream whose headers are held.
+fn hold_check(state: State, received: Option<u64>, worker: &mut Worker, host: &dyn Host) -> Step {
+    let (mut state, effects) = out_of_order(state);
+    let (State::AwaitingKeys { hold, .. } | State::AwaitingBody { hold, .. }) = &mut state else {
+        return Ok((state, effects));
+    };
+    let (Some(baseline), Some(received), false) = (hold.baseline, received, hold.shown) else {
+        return Ok((state, effects));
+    };
+    if received <= baseline {
+        return Ok((state, effects));
+    }
+    let now = host.now();
+    let since = *hold.grown_since.get_or_insert(now);
+    if now.duration_since(since).unwrap_or_default() < HOLD_CHECK_BOUND {
+        return Ok((state, effects));
+    }
+    worker.host_cannot_hold(host);
+    Err(Denial::new(Code::HostUnsupported, "the host withholds the body while headers are held"))
+}
+
+fn caller_fields(caller: &AccessToken) -> audit::Caller {
+    audit::Caller {
+        subject: Text::new(&caller.subject),
+        issuer: Text::new(&caller.issuer_url),
+        client_id: Text::new(&caller.client_id),
+        token_id: caller.token_id.as_deref().map(|id| digest(id.as_bytes())),
+        scopes_presented: audit::scopes(&caller.scopes),
+    }
+}
+
+/// Kind and name of a protected object.
+fn object(target: &Target) -> Option<(&'static str, &str)> {
+    match target {
+        Target::None => None,
+        Target::Tool(name) => Some(("tool", name)),
+        Target::Prompt(name) => Some(("prompt", name)),
+        Target::Resource(uri) => Some(("resource", uri)),
+        Target::ResourceTemplate(uri) => Some(("resource_template", uri)),
+        Target::Task(id) => Some(("task", id)),
+        Target::Subscription { resources, .. } => {
+            Some(("subscription", resources.first().map_or("", String::as_str)))
+        }
+    }
+}
+
+/// A message that could not be read.
+fn refused(refusal: Refusal) -> Denial {
+    let code = match refusal.reason {
+        RefusalReason::HeaderMismatch(_) => Code::HeaderMismatch,
+        RefusalReason::UnsupportedVersion { .. } => Code::VersionUnsupported,
+        _ => Code::MessageMalformed,
+    };
+    let text = refusal.reason.to_string();
+    let data = match &refusal.reason {
+        RefusalReason::UnsupportedVersion { requested } => {
+            Some(serde_json::json!({ "supported": SUPPORTED_VERSIONS, "requested": requested }))
+        }
+        _ => None,
+    };
+    let error = RpcError { code: refusal.reason.json_rpc_code(), message: text.clone(), data };
+    Denial::new(code, text).with_id(refusal.id).with_error(error)
+}
+
+/// The denial a decision asks for, in the shape the caller's side understands.
+fn denial(
+    decision: &Decision,
+    server: &Server,
+    operation: &Operation,
+    request: Option<(&Id, Era)>,
+) -> Option<Denial> {
+    let PolicyOutcome::Deny(reason) = decision.outcome else { return None };
+    let id = request.map(|(id, _)| id.clone());
+    let denied = match (reason, request) {
+        (Reason::MissingScope, _) => {
+            let challenge = Challenge::insufficient_scope(
+                &server.metadata_url,
+                decision.required_scopes.clone(),
+            );
+            Denial::new(Code::ScopeMissing, "the token lacks a scope of the operation")
+                .with_challenge(challenge)
+        }
+        (_, None) => Denial::new(Code::NotificationDenied, "the notification is not allowed"),
+        (Reason::MethodNotAllowed, Some((_, Era::Modern))) => {
+            Denial::new(Code::MethodUnknown, "the method is not allowed")
+        }
+        (Reason::MethodNotAllowed, Some((_, Era::Legacy))) => {
+            Denial::new(Code::MethodDenied, "the method is not allowed")
+        }
+        (Reason::NoRule, Some(_)) => Denial::new(Code::ObjectUnknown, "no rule names the object")
+            .with_error(RpcError::new(-32602, unknown_object(&operation.target))),
+    };
+    Some(denied.with_id(id))
+}
+
+/// The MCP servers' own words for what does not exist, so that a denial tells no more.
+fn unknown_object(target: &Target) -> String {
+    match target {
+        Target::Tool(name) => format!("Unknown tool: {name}"),
+        Target::Prompt(name) => format!("Unknown prompt: {name}"),
+        Target::Resource(uri) | Target::ResourceTemplate(uri) => {
+            format!("Resource not found: {uri}")
+        }
+        Target::None | Target::Task(_) | Target::Subscription { .. } => "Not found".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

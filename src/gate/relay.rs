@@ -68,16 +68,18 @@ impl Relay {
     ) -> Result<(Self, Effects), Denial> {
         let go_on = Effects { flow: Flow::Continue, ..Effects::default() };
         let Relay::Filter { viewer, lists } = self else { return Ok((self, go_on)) };
-        if end || !from_upstream() {
+        let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
+        let is_error = status.is_some_and(|status| status >= 400);
+        // An error of the proxy's own (a timeout, say) may be JSON and is no message of MCP.
+        if end || (is_error && !from_upstream()) {
             return Ok((Relay::Pass, go_on));
         }
-        let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
         let content_type = headers.informative("content-type").map(essence).unwrap_or_default();
         let framing = match content_type.as_str() {
             "application/json" => Framing::Json,
             "text/event-stream" => Framing::Sse(Box::new(SseFilter::new(lists.expected()))),
             // An error in plain text, say: no client reads a list out of it.
-            _ if status.is_some_and(|status| status >= 400) => return Ok((Relay::Pass, go_on)),
+            _ if is_error => return Ok((Relay::Pass, go_on)),
             _ => return Err(unreadable("a list of neither JSON nor SSE media type")),
         };
         if headers.has("content-encoding")
@@ -97,11 +99,7 @@ impl Relay {
     }
 
     /// Looks at the response's body.
-    pub(super) fn on_body(
-        self,
-        body: &dyn Buffer,
-        end: bool,
-    ) -> (Self, Result<Effects, Refused>) {
+    pub(super) fn on_body(self, body: &dyn Buffer, end: bool) -> (Self, Result<Effects, Refused>) {
         let go_on = Effects { flow: Flow::Continue, ..Effects::default() };
         match self {
             Relay::Filtering { viewer, lists, framing: Framing::Json } => {
@@ -199,11 +197,7 @@ fn refuse(lists: &Lists, framing: &Framing, reason: &str) -> Refused {
     };
     Refused {
         denial: unreadable(reason),
-        effects: Effects {
-            response_body: Some(body),
-            flow: Flow::Continue,
-            ..Effects::default()
-        },
+        effects: Effects { response_body: Some(body), flow: Flow::Continue, ..Effects::default() },
     }
 }
 

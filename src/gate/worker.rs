@@ -71,7 +71,7 @@ impl Worker {
     pub fn on_callout(
         &mut self,
         id: CalloutId,
-        answer: CalloutAnswer,
+        answer: &CalloutAnswer,
         host: &dyn Host,
     ) -> Option<IssuerId> {
         self.authenticator.on_callout(id, answer, host)

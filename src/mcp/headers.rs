@@ -14,7 +14,7 @@ use super::message::{Era, RefusalReason};
 use super::operation::Operation;
 
 /// The one revision of the modern era.
-const MODERN_VERSION: &str = "2026-07-28";
+pub const MODERN_VERSION: &str = "2026-07-28";
 
 /// Revisions that start with `initialize`.
 const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -23,6 +23,9 @@ const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2
 /// UnsupportedProtocolVersion error.
 pub const SUPPORTED_VERSIONS: [&str; 5] =
     [MODERN_VERSION, "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// Most characters of an unknown version that are echoed. Versions are dates.
+const MAX_ECHOED_VERSION: usize = 32;
 
 /// The headers that describe a message, as received. The caller has already refused
 /// repeated lines and values that are not UTF-8.
@@ -122,10 +125,44 @@ impl StandardHeaders<'_> {
 }
 
 fn unsupported(version: &str) -> RefusalReason {
-    RefusalReason::UnsupportedVersion { requested: version.to_owned() }
+    RefusalReason::UnsupportedVersion {
+        requested: version.chars().take(MAX_ECHOED_VERSION).collect(),
+    }
 }
 
 /// Removes optional white space (RFC 9110 section 5.6.3).
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sep_2243_names_are_trimmed_and_decoded() {
+        for (header, name) in [
+            ("echo", Some("echo")),
+            (" \techo\t ", Some("echo")),
+            ("=?base64?w6TDtg==?=", Some("\u{e4}\u{f6}")),
+            (" =?base64?IGVjaG8g?= ", Some(" echo ")),
+            ("=?base64??=", Some("")),
+            ("=?BASE64?ZWNobw==?=", Some("=?BASE64?ZWNobw==?=")),
+            ("=?base64?ZWNobw==", Some("=?base64?ZWNobw==")),
+            ("=?base64?ZWNobw?=", None),
+            ("=?base64?ZWNob x==?=", None),
+            ("=?base64?/w==?=", None),
+            ("=?base64?=", Some("=?base64?=")),
+        ] {
+            assert_eq!(decode_name(header).as_deref(), name, "{header}");
+        }
+    }
+
+    #[test]
+    fn every_supported_version_has_an_era() {
+        for version in SUPPORTED_VERSIONS {
+            let headers = StandardHeaders { protocol_version: Some(version), ..Default::default() };
+            assert!(headers.claimed_era().is_some(), "{version}");
+        }
+    }
 }

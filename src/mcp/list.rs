@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::message::{Id, read_id, similar_name};
 use super::operation::{Target, object_name};
@@ -195,32 +195,20 @@ fn read_result<'m, 'a>(
 /// changed list or `cacheScope` is copied from `body` as it stands.
 fn rewrite(body: &[u8], keeps: &[(&str, Vec<bool>)]) -> serde_json::Result<Vec<u8>> {
     let mut message: RawObject<'_> = serde_json::from_slice(body)?;
-    let mut result_json = String::new();
-    if let Some(result) = message.get_mut("result") {
-        let mut members: RawObject<'_> = serde_json::from_str(result.get())?;
-        let mut lists = Vec::with_capacity(keeps.len());
-        for (name, keep) in keeps {
-            if let Some(list) = members.get_mut(name) {
-                let entries: Vec<&RawValue> = serde_json::from_str(list.get())?;
-                let kept = entries.iter().zip(keep).filter(|(_, keep)| **keep);
-                let kept: Vec<&RawValue> = kept.map(|(entry, _)| *entry).collect();
-                lists.push((*name, serde_json::value::to_raw_value(&kept)?));
-            }
-        }
-        let private = serde_json::value::to_raw_value("private")?;
-        for (name, list) in &lists {
-            if let Some(value) = members.get_mut(name) {
-                *value = list;
-            }
-        }
-        if let Some(scope) = members.get_mut("cacheScope") {
-            *scope = &private;
-        }
-        result_json = serde_json::to_string(&members)?;
+    let mut result: RawObject<'_> = serde_json::from_str(message.get("result"))?;
+    let mut lists = Vec::with_capacity(keeps.len());
+    for (name, keep) in keeps {
+        let entries: Vec<&RawValue> = serde_json::from_str(result.get(name))?;
+        let kept = entries.into_iter().zip(keep).filter_map(|(entry, keep)| keep.then_some(entry));
+        lists.push((*name, to_raw_value(&kept.collect::<Vec<_>>())?));
     }
-    if let Some(result) = message.get_mut("result") {
-        *result = serde_json::from_str(&result_json)?;
+    let private = to_raw_value("private")?;
+    result.replace("cacheScope", &private);
+    for (name, list) in &lists {
+        result.replace(name, list);
     }
+    let result = to_raw_value(&result)?;
+    message.replace("result", &result);
     serde_json::to_vec(&message)
 }
 
@@ -229,8 +217,16 @@ fn rewrite(body: &[u8], keeps: &[(&str, Vec<bool>)]) -> serde_json::Result<Vec<u
 struct RawObject<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> RawObject<'a> {
-    fn get_mut(&mut self, name: &str) -> Option<&mut &'a RawValue> {
-        self.0.iter_mut().find(|(n, _)| n == name).map(|(_, value)| value)
+    /// The JSON text of a member; of an absent one the empty text, which is no JSON.
+    fn get(&self, name: &str) -> &'a str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.get())
+    }
+
+    /// Replaces the value of a member, if there is one.
+    fn replace(&mut self, name: &str, value: &'a RawValue) {
+        if let Some(member) = self.0.iter_mut().find(|(n, _)| n == name) {
+            member.1 = value;
+        }
     }
 }
 
@@ -261,5 +257,143 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
 impl Serialize for RawObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
+    use super::*;
+
+    const ID: Id = Id::Integer(1);
+
+    fn expected(method: &str) -> Expected<'static> {
+        Expected::For { kind: ListKind::of(method).unwrap(), id: &ID }
+    }
+
+    /// Permits every object but those with `secret` in their name.
+    fn permit(target: &Target) -> bool {
+        match target {
+            Target::Tool(name)
+            | Target::Prompt(name)
+            | Target::Resource(name)
+            | Target::ResourceTemplate(name) => !name.contains("secret"),
+            other => panic!("{other:?} is no list entry"),
+        }
+    }
+
+    fn filter(body: &str, expected: Expected<'_>) -> Result<Filtered, ListError> {
+        filter_list(body.as_bytes(), expected, &mut permit)
+    }
+
+    fn changed(body: &str) -> Result<Filtered, ListError> {
+        Ok(Filtered::Changed(body.as_bytes().to_vec()))
+    }
+
+    fn tools(entries: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{entries}]}}}}"#)
+    }
+
+    #[test]
+    fn what_stays_keeps_its_bytes_and_order() {
+        let body = r#" { "result" : {"ttlMs":5.0, "tools" : [ {"name":"b", "n":1.50 , "\u0061":"\u00e4"},{"name":"secret"}, {"name":"a"}],"nextCursor":"" } , "id":1,"jsonrpc":"2.0"}"#;
+        let kept = r#"{"result":{"ttlMs":5.0,"tools":[{"name":"b", "n":1.50 , "\u0061":"\u00e4"},{"name":"a"}],"nextCursor":""},"id":1,"jsonrpc":"2.0"}"#;
+        assert_eq!(filter(body, expected("tools/list")), changed(kept));
+        assert_eq!(filter(body, Expected::Any), changed(kept));
+    }
+
+    #[test]
+    fn every_list_is_filtered_by_what_names_its_entries() {
+        for (method, member, name) in [
+            ("tools/list", "tools", "name"),
+            ("prompts/list", "prompts", "name"),
+            ("resources/list", "resources", "uri"),
+            ("resources/templates/list", "resourceTemplates", "uriTemplate"),
+        ] {
+            let list = |entries: &str| {
+                format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{member}":[{entries}]}}}}"#)
+            };
+            let open = format!(r#"{{"{name}":"f:/open","title":"secret"}}"#);
+            let closed = format!(r#"{{"{name}":"f:/secret","title":"open"}}"#);
+            let both = list(&format!("{closed},{open},{closed}"));
+            for expected in [expected(method), Expected::Any] {
+                assert_eq!(filter(&both, expected), changed(&list(&open)), "{method}");
+                assert_eq!(filter(&list(&open), expected), Ok(Filtered::Unchanged), "{method}");
+                assert_eq!(filter(&list(&closed), expected), changed(&list("")), "{method}");
+            }
+            let unnamed = list(r#"{"title":"open"}"#);
+            assert_eq!(filter(&unnamed, expected(method)), Err(ListError::BadEntry), "{method}");
+        }
+        assert_eq!(ListKind::of("tasks/list"), None);
+    }
+
+    #[test]
+    fn a_list_beside_the_expected_one_is_filtered_too() {
+        let body = r#"{"id":1,"result":{"tools":[],"prompts":[{"name":"secret"}]}}"#;
+        let kept = r#"{"id":1,"result":{"tools":[],"prompts":[]}}"#;
+        assert_eq!(filter(body, expected("tools/list")), changed(kept));
+    }
+
+    #[test]
+    fn a_filtered_list_is_private() {
+        for scope in [r#""public""#, "null", r#""PRIVATE""#] {
+            let body = format!(r#"{{"id":1,"result":{{"cacheScope":{scope},"tools":[]}}}}"#);
+            let kept = r#"{"id":1,"result":{"cacheScope":"private","tools":[]}}"#;
+            assert_eq!(filter(&body, expected("tools/list")), changed(kept));
+        }
+        let private = r#"{"id":1,"result":{"cacheScope":"private","tools":[]}}"#;
+        assert_eq!(filter(private, expected("tools/list")), Ok(Filtered::Unchanged));
+        let read = r#"{"id":1,"result":{"cacheScope":"public","contents":[]}}"#;
+        assert_eq!(filter(read, Expected::Any), Ok(Filtered::Unchanged), "not a list");
+    }
+
+    #[test]
+    fn other_messages_pass() {
+        for body in [
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"tools":[1]}}"#,
+            r#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no"}}"#,
+        ] {
+            assert_eq!(filter(body, expected("tools/list")), Ok(Filtered::Unchanged), "{body}");
+            assert_eq!(filter(body, Expected::Any), Ok(Filtered::Unchanged), "{body}");
+        }
+        let call = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[{"name":"secret"}]}}"#;
+        assert_eq!(filter(call, Expected::Any), Ok(Filtered::Unchanged));
+        assert_eq!(filter(call, expected("tools/list")), Err(ListError::WrongId));
+    }
+
+    #[test]
+    fn what_is_not_understood_never_passes() {
+        use ListError::{BadEntry, BadEnvelope, NoList, WrongId};
+        for (body, error) in [
+            ("[]".into(), BadEnvelope),
+            (format!("[{}]", tools("")), BadEnvelope),
+            (r#"{"id":1}"#.into(), BadEnvelope),
+            (r#"{"id":1,"method":"x","result":{"tools":[]}}"#.into(), BadEnvelope),
+            (r#"{"id":1,"error":{},"result":{"tools":[]}}"#.into(), BadEnvelope),
+            (r#"{"id":1,"method":"x","Result":{"tools":[]}}"#.into(), BadEnvelope),
+            (r#"{"id":1,"result":{"tools":[],"Tools":[{"name":"secret"}]}}"#.into(), BadEnvelope),
+            (r#"{"id":1,"result":{}}"#.into(), NoList),
+            (r#"{"id":1,"result":[{"name":"secret"}]}"#.into(), NoList),
+            (r#"{"id":1,"result":{"prompts":[]}}"#.into(), NoList),
+            (r#"{"id":1,"result":{"tools":{"0":{"name":"secret"}}}}"#.into(), NoList),
+            (r#"{"id":2,"result":{"tools":[]}}"#.into(), WrongId),
+            (r#"{"id":"1","result":{"tools":[]}}"#.into(), WrongId),
+            (r#"{"id":null,"result":{"tools":[]}}"#.into(), WrongId),
+            (r#"{"result":{"tools":[]}}"#.into(), WrongId),
+            (tools(r#""secret""#), BadEntry),
+            (tools(r#"{"name":["secret"]}"#), BadEntry),
+            (tools(r#"{"name":""}"#), BadEntry),
+            (tools(r#"{"name":"open","Name":"secret"}"#), BadEntry),
+            (tools(r#"{"uri":"open"}"#), BadEntry),
+        ] {
+            assert_eq!(filter(&body, expected("tools/list")), Err(error), "{body}");
+        }
+        for body in ["", "\u{1f}\u{8b}", "<html>", &tools(r#"{"name":"open","name":"secret"}"#)] {
+            for expected in [expected("tools/list"), Expected::Any] {
+                assert!(matches!(filter(body, expected), Err(ListError::NotJson(_))), "{body}");
+            }
+        }
     }
 }

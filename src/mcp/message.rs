@@ -22,9 +22,6 @@ const ID_LIMIT: u64 = 1 << 53;
 /// Longest method, in bytes. The longest that MCP defines has 38.
 const MAX_METHOD_LEN: usize = 128;
 
-/// Longest version that is echoed, in bytes. Versions are dates.
-const MAX_VERSION_LEN: usize = 32;
-
 const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
@@ -139,7 +136,7 @@ pub enum RefusalReason {
     /// not in [`SUPPORTED_VERSIONS`](super::SUPPORTED_VERSIONS) for its era.
     #[error("unsupported protocol version")]
     UnsupportedVersion {
-        /// The version asked for, cut to a bounded length.
+        /// The version asked for, cut to 32 characters.
         requested: String,
     },
     /// A member name resembles the given protocol member without being it.
@@ -248,10 +245,7 @@ impl Reader<'_> {
             return Ok(Era::Legacy);
         };
         self.era = Some(Era::Modern);
-        let version = version
-            .as_str()
-            .filter(|version| version.len() <= MAX_VERSION_LEN)
-            .ok_or(BadParams("the protocol version must be a string"))?;
+        let version = version.as_str().ok_or(BadParams("the protocol version must be a string"))?;
         self.headers.check_modern_version(version)?;
         if meta.get(CLIENT_CAPABILITIES).and_then(Value::as_object).is_none() {
             return Err(BadParams(
@@ -317,7 +311,8 @@ fn refuse_similar_names(object: &Object<'_>) -> Result<(), RefusalReason> {
 ///
 /// Lenient parsers match names case-insensitively (Go's `encoding/json`, with
 /// U+017F as `s` and U+212A as `k`; GHSA-wvj2-96wp-fq3f) or in `snake_case`
-/// beside `camelCase`, so case and underscores do not make a name another one.
+/// beside `camelCase` (`populate_by_name` in the Python SDK's models: `task_id`, and
+/// `meta` for `_meta`), so case and underscores do not make a name another one.
 pub(super) fn similar_name(object: &Object<'_>, known: &[&'static str]) -> Option<&'static str> {
     object.iter().find_map(|(name, _)| {
         if known.contains(&name) {
@@ -337,4 +332,310 @@ fn folded(name: &str) -> impl Iterator<Item = char> {
         '\u{0130}' | '\u{0131}' => 'i',
         _ => c.to_ascii_lowercase(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+    use super::super::operation::Target;
+    use super::*;
+
+    const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    const CALL: &str =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{}}}"#;
+
+    const NO_HEADERS: StandardHeaders<'_> =
+        StandardHeaders { protocol_version: None, method: None, name: None, session: false };
+    const MODERN_CALL: StandardHeaders<'_> = StandardHeaders {
+        protocol_version: Some("2026-07-28"),
+        method: Some("tools/call"),
+        name: Some("echo"),
+        session: false,
+    };
+
+    fn modern(method: &str, members: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{members}{META}}}}}"#)
+    }
+
+    fn accepted(body: &str, headers: StandardHeaders<'_>) -> Message {
+        read_message(body.as_bytes(), &headers).unwrap()
+    }
+
+    fn refused(body: &str, headers: StandardHeaders<'_>) -> RefusalReason {
+        read_message(body.as_bytes(), &headers).unwrap_err().reason
+    }
+
+    fn call(target: &str) -> Operation {
+        Operation { method: "tools/call".into(), target: Target::Tool(target.into()) }
+    }
+
+    #[test]
+    fn reads_a_legacy_request() {
+        let expected =
+            Message::Request { id: Id::Integer(1), era: Era::Legacy, operation: call("echo") };
+        for version in [None, Some("2025-03-26"), Some(" 2025-11-25\t")] {
+            let headers = StandardHeaders { protocol_version: version, ..NO_HEADERS };
+            assert_eq!(accepted(CALL, headers), expected);
+        }
+    }
+
+    #[test]
+    fn reads_a_modern_request() {
+        let body = modern("tools/call", r#""name":"echo","#);
+        let expected =
+            Message::Request { id: Id::Integer(1), era: Era::Modern, operation: call("echo") };
+        assert_eq!(accepted(&body, MODERN_CALL), expected);
+        // A removed method is still an operation; policy decides on it.
+        let headers = StandardHeaders { method: Some("ping"), name: None, ..MODERN_CALL };
+        assert!(matches!(accepted(&modern("ping", ""), headers), Message::Request { .. }));
+    }
+
+    #[test]
+    fn escapes_are_seen_through() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"m\u0065thod":"tools\u002fcall","params":{"n\u0061me":"s\u0065cret"}}"#;
+        assert!(matches!(
+            accepted(body, NO_HEADERS),
+            Message::Request { operation, .. } if operation == call("secret")
+        ));
+    }
+
+    #[test]
+    fn json_rpc_section_6_batches_are_refused_in_every_version() {
+        for body in [format!("[{CALL}]"), "[]".into()] {
+            for version in [None, Some("2025-03-26"), Some("2025-11-25"), Some("2026-07-28")] {
+                let headers = StandardHeaders { protocol_version: version, ..NO_HEADERS };
+                let reason = refused(&body, headers);
+                assert_eq!((reason.json_rpc_code(), reason), (-32600, RefusalReason::Batch));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_json_object_is_refused() {
+        assert_eq!(refused("1", NO_HEADERS), RefusalReason::NotOneObject);
+        for body in ["", "{", "{}{}", "\u{feff}{}"] {
+            assert_eq!(refused(body, NO_HEADERS).json_rpc_code(), -32700, "{body}");
+        }
+        let nested = CALL.replace("{}", &format!("{}1{}", "[".repeat(64), "]".repeat(64)));
+        assert_eq!(refused(&nested, NO_HEADERS), RefusalReason::NotJson(JsonError::TooDeep));
+        let nan = CALL.replace("{}", "NaN");
+        assert_eq!(refused(&nan, NO_HEADERS), RefusalReason::NotJson(JsonError::Syntax));
+    }
+
+    #[test]
+    fn envoy_45202_duplicate_keys_are_refused() {
+        for duplicate in [
+            CALL.replace(r#""name":"echo""#, r#""name":"echo","name":"secret""#),
+            CALL.replace(r#""id":1"#, r#""id":1,"method":"ping""#),
+            CALL.replace(r#""id":1"#, r#""id":1,"p\u0061rams":{"name":"secret"}"#),
+        ] {
+            let reason = refused(&duplicate, NO_HEADERS);
+            assert_eq!(reason, RefusalReason::NotJson(JsonError::DuplicateName), "{duplicate}");
+        }
+    }
+
+    #[test]
+    fn ghsa_q382_nul_suffixed_name() {
+        let body = CALL.replace(r#""name":"echo""#, r#""name":"echo","name\u0000":"secret""#);
+        assert_eq!(refused(&body, NO_HEADERS), RefusalReason::NotJson(JsonError::NulInName));
+    }
+
+    #[test]
+    fn ghsa_4gph_case_variant_name() {
+        for variant in ["Name", "NAME", "n\\u0041me"] {
+            for members in [
+                format!(r#""name":"echo","{variant}":"secret""#),
+                format!(r#""{variant}":"secret","name":"echo""#),
+                format!(r#""{variant}":"secret""#),
+            ] {
+                let body = CALL.replace(r#""name":"echo""#, &members);
+                assert_eq!(refused(&body, NO_HEADERS), AmbiguousName("name"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn ghsa_wvj2_case_folded_members() {
+        for (at, variant, member) in [
+            (r#""id":1"#, r#""id":1,"Method":"ping""#, "method"),
+            (r#""id":1"#, r#""id":1,"param\u017f":{}"#, "params"),
+            (r#""id":1"#, r#""id":1,"Re\u017fult":{}"#, "result"),
+            (r#""id":1"#, r#""ID":1"#, "id"),
+            (r#""id":1"#, r#""\u0131d":1"#, "id"),
+            (r#""arguments""#, r#""tas\u212aId":"t","arguments""#, "taskId"),
+            (r#""arguments""#, r#""task_id":"t","arguments""#, "taskId"),
+            (r#""arguments""#, r#""ref":{"Type":1},"arguments""#, "type"),
+            (r#""arguments""#, r#""notifications":{"TaskIds":[]},"arguments""#, "taskIds"),
+            (
+                r#""arguments""#,
+                r#""_meta":{"io.modelcontextprotocol/protocolversion":"2026-07-28"},"arguments""#,
+                PROTOCOL_VERSION,
+            ),
+        ] {
+            let body = CALL.replace(at, variant);
+            let reason = refused(&body, NO_HEADERS);
+            assert_eq!(reason.json_rpc_code(), -32600);
+            assert_eq!(reason, AmbiguousName(member), "{body}");
+        }
+        let arguments = CALL.replace("{}", r#"{"Name":1,"ID":2}"#);
+        accepted(&arguments, NO_HEADERS);
+    }
+
+    #[test]
+    fn json_rpc_section_4_envelope() {
+        for (from, to) in [
+            (r#""jsonrpc":"2.0","#, ""),
+            (r#""2.0""#, r#""1.0""#),
+            (r#""2.0""#, "2.0"),
+            (r#""id":1"#, r#""id":null"#),
+            (r#""id":1"#, r#""id":1.0"#),
+            (r#""id":1"#, r#""id":-0"#),
+            (r#""id":1"#, r#""id":9007199254740992"#),
+            (r#""id":1"#, r#""id":-9007199254740992"#),
+            (r#""id":1"#, r#""id":18446744073709551615"#),
+            (r#""id":1"#, r#""id":true"#),
+            (r#""id":1"#, r#""id":{}"#),
+            (r#""id":1"#, r#""id":1,"result":{}"#),
+            (r#""id":1"#, r#""id":1,"extra":0"#),
+            (r#""method":"tools/call","#, ""),
+            (r#""tools/call""#, r#""""#),
+            (r#""tools/call""#, r#"["tools/call"]"#),
+            (r#""tools/call""#, r#""notifications/initialized""#),
+        ] {
+            let body = CALL.replace(from, to);
+            assert!(matches!(refused(&body, NO_HEADERS), BadEnvelope(_)), "{body}");
+        }
+        let long = "x".repeat(257);
+        for id in [format!(r#""{long}""#), "null".into()] {
+            let body = CALL.replace(r#""id":1"#, &format!(r#""id":{id}"#));
+            assert_eq!(refused(&body, NO_HEADERS).json_rpc_code(), -32600);
+        }
+        let method = CALL.replace("tools/call", &"m".repeat(129));
+        assert!(matches!(refused(&method, NO_HEADERS), BadEnvelope(_)));
+    }
+
+    #[test]
+    fn ids_serialise_as_they_came() {
+        for id in ["0", "-9007199254740991", r#""""#, r#""a\"b""#] {
+            let body = CALL.replace(r#""id":1"#, &format!(r#""id":{id}"#));
+            let message = accepted(&body, NO_HEADERS);
+            assert!(matches!(
+                message,
+                Message::Request { id: read, .. } if serde_json::to_string(&read).unwrap() == id
+            ));
+        }
+    }
+
+    #[test]
+    fn params_are_typed() {
+        for params in ["[\"echo\"]", "null", "1", r#"{"name":"echo","_meta":[]}"#] {
+            let body =
+                format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{params}}}"#);
+            let refusal = read_message(body.as_bytes(), &NO_HEADERS).unwrap_err();
+            assert!(matches!(refusal.reason, BadParams(_)), "{body}");
+            assert_eq!(
+                (refusal.reason.json_rpc_code(), refusal.id),
+                (-32602, Some(Id::Integer(7)))
+            );
+        }
+    }
+
+    #[test]
+    fn an_unsafe_id_is_not_echoed() {
+        for members in [r#""id":1,"ID":2"#, r#""id":null"#, r#""id":1,"id":2"#] {
+            let body = CALL.replace(r#""id":1"#, members);
+            assert_eq!(read_message(body.as_bytes(), &NO_HEADERS).unwrap_err().id, None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_call_without_id_keeps_its_target() {
+        let body = CALL.replace(r#""id":1,"#, "");
+        let expected = Message::Notification { era: Era::Legacy, operation: call("echo") };
+        assert_eq!(accepted(&body, NO_HEADERS), expected);
+        let unnamed = body.replace(r#""name":"echo","#, "");
+        assert!(matches!(refused(&unnamed, NO_HEADERS), BadParams(_)));
+    }
+
+    #[test]
+    fn openshell_1865_responses_need_a_legacy_session() {
+        let session = StandardHeaders { session: true, ..NO_HEADERS };
+        let result = r#"{"jsonrpc":"2.0","id":"s1","result":{}}"#;
+        let error = r#"{"jsonrpc":"2.0","id":"s1","error":{"code":-1,"message":"no"}}"#;
+        for body in [result, error] {
+            let expected = Message::Response { id: Id::String("s1".into()) };
+            assert_eq!(accepted(body, session), expected);
+            assert!(matches!(refused(body, NO_HEADERS), BadEnvelope(_)));
+            let modern = StandardHeaders { protocol_version: Some("2026-07-28"), ..session };
+            assert_eq!(refused(body, modern).json_rpc_code(), -32602);
+            let named = StandardHeaders { method: Some("tools/call"), ..session };
+            assert_eq!(refused(body, named).json_rpc_code(), -32020);
+        }
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":"no"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":-1,"message":"no"}}"#,
+        ] {
+            assert!(matches!(refused(body, session), BadEnvelope(_)), "{body}");
+        }
+    }
+
+    #[test]
+    fn sep_2243_spoofed_headers_are_refused() {
+        let secret = modern("tools/call", r#""name":"secret","#);
+        assert_eq!(refused(&secret, MODERN_CALL).json_rpc_code(), -32020);
+        let echo = modern("tools/call", r#""name":"echo","#);
+        for headers in [
+            StandardHeaders { name: None, ..MODERN_CALL },
+            StandardHeaders { name: Some(""), ..MODERN_CALL },
+            StandardHeaders { name: Some("Echo"), ..MODERN_CALL },
+            StandardHeaders { method: None, ..MODERN_CALL },
+            StandardHeaders { method: Some("Tools/Call"), ..MODERN_CALL },
+            StandardHeaders { protocol_version: None, ..MODERN_CALL },
+            StandardHeaders { protocol_version: Some("2025-11-25"), ..MODERN_CALL },
+        ] {
+            assert_eq!(refused(&echo, headers).json_rpc_code(), -32020, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn sep_2243_headers_of_legacy_calls_are_not_trusted() {
+        for version in [None, Some("2025-11-25")] {
+            let spoofed = StandardHeaders { protocol_version: version, ..MODERN_CALL };
+            let secret = CALL.replace("echo", "secret");
+            assert_eq!(refused(&secret, spoofed).json_rpc_code(), -32020);
+            accepted(CALL, spoofed);
+        }
+        let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+        let named = StandardHeaders { name: Some("echo"), ..NO_HEADERS };
+        assert_eq!(refused(ping, named).json_rpc_code(), -32020, "a name where none is mirrored");
+    }
+
+    #[test]
+    fn a_modern_call_without_meta_is_told_what_is_missing() {
+        let refusal = read_message(CALL.as_bytes(), &MODERN_CALL).unwrap_err();
+        assert_eq!((refusal.reason.json_rpc_code(), refusal.era), (-32602, Some(Era::Modern)));
+        let incomplete = modern("tools/call", r#""name":"echo","#)
+            .replace(r#","io.modelcontextprotocol/clientCapabilities":{}"#, "");
+        assert_eq!(refused(&incomplete, MODERN_CALL).json_rpc_code(), -32602);
+    }
+
+    #[test]
+    fn unsupported_versions_are_named() {
+        let body = modern("tools/call", r#""name":"echo","#);
+        for version in ["2027-01-01", "2025-11-25"] {
+            let headers = StandardHeaders { protocol_version: Some(version), ..MODERN_CALL };
+            let reason = refused(&body.replace("2026-07-28", version), headers);
+            assert_eq!(reason.json_rpc_code(), -32022);
+            assert_eq!(reason, RefusalReason::UnsupportedVersion { requested: version.into() });
+        }
+        let long = "9".repeat(1000);
+        let headers = StandardHeaders { protocol_version: Some(&long), ..NO_HEADERS };
+        let reason = refused(CALL, headers);
+        assert_eq!(reason, RefusalReason::UnsupportedVersion { requested: "9".repeat(32) });
+    }
 }

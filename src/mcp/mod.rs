@@ -12,7 +12,7 @@ mod message;
 mod operation;
 mod sse;
 
-pub use headers::{SUPPORTED_VERSIONS, StandardHeaders, decode_name};
+pub use headers::{MODERN_VERSION, SUPPORTED_VERSIONS, StandardHeaders, decode_name};
 pub use list::{Expected, Filtered, ListError, ListKind, filter_list};
 pub use message::{Era, Id, Message, Refusal, RefusalReason, read_message};
 pub use operation::{Operation, Target};

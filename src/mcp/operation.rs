@@ -137,3 +137,81 @@ pub(super) fn object_name(value: &Value<'_>) -> Option<String> {
     let name = value.as_str()?;
     (!name.is_empty() && name.len() <= MAX_OBJECT_LEN).then(|| name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+    use super::*;
+    use crate::json;
+
+    fn target(method: &str, params: &str) -> Result<Target, RefusalReason> {
+        let params = json::read(params.as_bytes()).unwrap();
+        Operation::of(method, params.as_object()).map(|operation| operation.target)
+    }
+
+    #[test]
+    fn every_method_names_its_object() {
+        let tool = Target::Tool("t".into());
+        let prompt = Target::Prompt("p".into());
+        let resource = Target::Resource("f:/a".into());
+        let template = Target::ResourceTemplate("f:/{x}".into());
+        let task = Target::Task("7".into());
+        for (method, params, expected) in [
+            ("tools/call", r#"{"name":"t","uri":"u","taskId":"x"}"#, &tool),
+            ("prompts/get", r#"{"name":"p"}"#, &prompt),
+            ("resources/read", r#"{"uri":"f:/a","name":"t"}"#, &resource),
+            ("resources/subscribe", r#"{"uri":"f:/a"}"#, &resource),
+            ("resources/unsubscribe", r#"{"uri":"f:/a"}"#, &resource),
+            ("completion/complete", r#"{"ref":{"type":"ref/prompt","name":"p"}}"#, &prompt),
+            ("completion/complete", r#"{"ref":{"type":"ref/resource","uri":"f:/a"}}"#, &resource),
+            ("completion/complete", r#"{"ref":{"type":"ref/resource","uri":"f:/{x}"}}"#, &template),
+            ("tasks/get", r#"{"taskId":"7"}"#, &task),
+            ("tasks/cancel", r#"{"taskId":"7"}"#, &task),
+            ("tasks/result", r#"{"taskId":"7"}"#, &task),
+            ("tasks/update", r#"{"taskId":"7"}"#, &task),
+            ("tools/list", r#"{"name":"t"}"#, &Target::None),
+            ("tasks/list", "{}", &Target::None),
+            ("vendor/unknown", r#"{"name":"t"}"#, &Target::None),
+            ("Tools/call", r#"{"name":"t"}"#, &Target::None),
+        ] {
+            assert_eq!(target(method, params).as_ref(), Ok(expected), "{method} {params}");
+        }
+    }
+
+    #[test]
+    fn a_missing_object_is_refused() {
+        let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(MAX_OBJECT_LEN + 1));
+        for (method, params) in [
+            ("tools/call", "{}"),
+            ("tools/call", r#"{"name":""}"#),
+            ("tools/call", r#"{"name":["t"]}"#),
+            ("tools/call", &long),
+            ("prompts/get", r#"{"uri":"p"}"#),
+            ("resources/read", r#"{"uri":null}"#),
+            ("completion/complete", "{}"),
+            ("completion/complete", r#"{"ref":{"type":"ref/tool","name":"p"}}"#),
+            ("completion/complete", r#"{"ref":{"type":"ref/prompt","uri":"p"}}"#),
+            ("subscriptions/listen", "{}"),
+            ("subscriptions/listen", r#"{"notifications":{"taskIds":"7"}}"#),
+            ("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":[1]}}"#),
+            ("tasks/get", r#"{"taskId":7}"#),
+        ] {
+            assert!(matches!(target(method, params), Err(BadParams(_))), "{method} {params}");
+            assert!(matches!(Operation::of(method, None), Err(BadParams(_))), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_names_all_it_wants() {
+        let params = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["f:/a","f:/b"],"taskIds":["7"]}}"#;
+        let expected = Target::Subscription {
+            resources: vec!["f:/a".into(), "f:/b".into()],
+            tasks: vec!["7".into()],
+        };
+        assert_eq!(target("subscriptions/listen", params), Ok(expected));
+        let many = vec![r#""t""#; MAX_SUBSCRIPTIONS + 1].join(",");
+        let params = format!(r#"{{"notifications":{{"taskIds":[{many}]}}}}"#);
+        assert!(target("subscriptions/listen", &params).is_err());
+    }
+}

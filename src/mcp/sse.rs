@@ -185,3 +185,149 @@ fn data_value(line: &[u8]) -> Option<&[u8]> {
     let value = rest.strip_prefix(b":")?;
     Some(value.strip_prefix(b" ").unwrap_or(value))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+    use super::*;
+
+    const ID: Id = Id::Integer(1);
+    const LIST: Expected<'static> = Expected::For { kind: ListKind::Tools, id: &ID };
+    const OPEN: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"open"}]}}"#;
+    const BOTH: &str =
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"secret"},{"name":"open"}]}}"#;
+
+    fn permit(target: &Target) -> bool {
+        *target != Target::Tool("secret".into())
+    }
+
+    /// Pushes the stream in chunks of `size` bytes.
+    fn filter(stream: &str, size: usize, expected: Expected<'_>) -> Result<String, ListError> {
+        let mut filter = SseFilter::new(expected);
+        let mut out = Vec::new();
+        for chunk in stream.as_bytes().chunks(size) {
+            out.extend(filter.push(chunk, false, &mut permit)?);
+        }
+        out.extend(filter.push(b"", true, &mut permit)?);
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn unchanged_events_pass_byte_for_byte_however_they_are_cut() {
+        for end in ["\n", "\r", "\r\n"] {
+            let lines = [
+                "\u{feff}: hello",
+                "",
+                "id: 1",
+                "retry:1000",
+                "data: ",
+                "",
+                "",
+                "event: message",
+                &format!("data:{OPEN}"),
+                "id",
+                "unknown: field",
+                "",
+                "data: {\"jsonrpc\":\"2.0\",",
+                "data:  \"method\":\"notifications/message\"}",
+                "",
+                ": keep-alive",
+                "",
+                "",
+            ];
+            let stream = lines.join(end);
+            for size in 1..=stream.len() {
+                assert_eq!(filter(&stream, size, LIST).as_ref(), Ok(&stream), "{end:?} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn lists_are_cut_down_however_they_are_framed() {
+        let (head, tail) = BOTH.split_once(',').unwrap();
+        for end in ["\n", "\r", "\r\n"] {
+            for lines in [
+                vec!["event: message".into(), format!("data: {BOTH}"), "id: 7".into()],
+                vec![format!("data:{BOTH}"), "event: message".into(), "id: 7".into()],
+                vec![
+                    format!("data: {head},"),
+                    "event: message".into(),
+                    "data".into(),
+                    format!("data:{tail}"),
+                    "id: 7".into(),
+                ],
+            ] {
+                let stream = lines.join(end) + end + end;
+                let expected = format!("event: message\nid: 7\ndata: {OPEN}\n\n");
+                for size in 1..=stream.len() {
+                    for mode in [LIST, Expected::Any] {
+                        let filtered = filter(&stream, size, mode).unwrap();
+                        // After a CRLF's CR the event is complete; its LF follows as it came.
+                        assert_eq!(filtered.strip_prefix(&expected).map(str::trim_end), Some(""));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn line_feeds_within_an_entry_stay_within_data_lines() {
+        let stream = "data: {\"id\":1,\"result\":{\"tools\":[{\"name\":\"secret\"},\ndata: {\ndata: \"name\":\"open\"}]}}\n\n";
+        let expected = "data: {\"id\":1,\"result\":{\"tools\":[{\ndata: \"name\":\"open\"}]}}\n\n";
+        assert_eq!(filter(stream, 7, LIST).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn a_byte_order_mark_hides_no_list() {
+        let stream = format!("\u{feff}data: {BOTH}\n\n");
+        assert_eq!(filter(&stream, 1, LIST), Ok(format!("data: {OPEN}\n\n")));
+    }
+
+    #[test]
+    fn an_event_type_hides_no_list() {
+        let stream = format!("event: other\ndata: {BOTH}\n\n");
+        assert_eq!(filter(&stream, 64, LIST), Ok(format!("event: other\ndata: {OPEN}\n\n")));
+    }
+
+    #[test]
+    fn events_leave_when_they_are_complete() {
+        let mut filter = SseFilter::new(LIST);
+        let mut push = |chunk: &str| {
+            String::from_utf8(filter.push(chunk.as_bytes(), false, &mut permit).unwrap()).unwrap()
+        };
+        assert_eq!(push(": a\r\n\r"), ": a\r\n\r");
+        assert_eq!(push("\n: b"), "\n");
+        assert_eq!(push("\n\n: c\n"), ": b\n\n");
+        assert_eq!(push("\r\n"), ": c\n\r\n");
+    }
+
+    #[test]
+    fn what_is_not_understood_never_passes() {
+        for stream in ["data: hello\n\n", "data: [\n\n", "event: x\ndata: y\n\n", "data:  \n\n"] {
+            for mode in [LIST, Expected::Any] {
+                assert!(matches!(filter(stream, 3, mode), Err(ListError::NotJson(_))), "{stream}");
+            }
+        }
+        let mut filter = SseFilter::new(LIST);
+        assert!(filter.push(b"data: x\n\n", false, &mut permit).is_err());
+        assert!(filter.push(b": later\n\n", false, &mut permit).is_err(), "stays refused");
+    }
+
+    #[test]
+    fn an_unfinished_event_is_dropped_or_refused() {
+        assert_eq!(filter(": a\n\n: b\nid: 1\n", 1, LIST).as_deref(), Ok(": a\n\n"));
+        for stream in [format!("data: {OPEN}"), format!("data: {OPEN}\n"), "data: {".into()] {
+            assert_eq!(filter(&stream, 5, LIST), Err(ListError::Truncated), "{stream}");
+        }
+    }
+
+    #[test]
+    fn the_event_is_bounded() {
+        let filler = ":".repeat(MAX_EVENT_LEN - 2);
+        let stream = format!("{filler}\n\n");
+        assert_eq!(filter(&stream, 65_536, LIST).as_ref(), Ok(&stream));
+        let stream = format!("{filler}:\n\n");
+        assert_eq!(filter(&stream, 65_536, LIST), Err(ListError::TooLarge));
+    }
+}

@@ -4,10 +4,12 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::token::IssuerId;
 
 fn caller(scopes: &[&str]) -> Verified<AccessToken> {
     Verified::assumed(AccessToken {
-        issuer: "https://idp.example".to_owned(),
+        issuer: IssuerId(0),
+        issuer_url: "https://idp.example".to_owned(),
         subject: "alice".to_owned(),
         client_id: "agent".to_owned(),
         audiences: vec!["https://mcp.example/mcp".to_owned()],

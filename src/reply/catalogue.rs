@@ -15,6 +15,8 @@ pub enum Code {
     HostUnsupported,
     /// A hostcall failed, so what was needed to decide is missing.
     HostFailure,
+    /// More streams wait than a worker may hold.
+    Overloaded,
     /// No configured MCP server has this authority and path.
     UnknownServer,
     /// A header that may occur once occurs more often.
@@ -49,8 +51,10 @@ pub enum Code {
     HeaderMismatch,
     /// A protocol revision we do not know.
     VersionUnsupported,
-    /// The method is not allowed.
+    /// The method is not allowed, in the legacy era: there a 404 would end the session.
     MethodDenied,
+    /// The method is not allowed, in the modern era (MCP 2026-07-28, "Error Codes": 404).
+    MethodUnknown,
     /// The method is not allowed, and it came as a notification.
     NotificationDenied,
     /// No rule names the tool, prompt or resource: to this caller it does not exist.
@@ -59,6 +63,8 @@ pub enum Code {
     ScopeMissing,
     /// The MCP server's list cannot be read, so it cannot be filtered.
     ListUnreadable,
+    /// The MCP server answered a request whose body it had not been given.
+    ResponsePremature,
     /// The client went away before the decision.
     ClientDisconnected,
 }
@@ -132,6 +138,7 @@ impl Code {
             Code::NotConfigured
             | Code::HostUnsupported
             | Code::HostFailure
+            | Code::Overloaded
             | Code::KeysUnavailable => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
             _ => None,
         }
@@ -143,6 +150,7 @@ impl Code {
             Code::NotConfigured => ("not_configured", http!(503), "Service unavailable"),
             Code::HostUnsupported => ("host_unsupported", http!(503), "Service unavailable"),
             Code::HostFailure => ("host_failure", http!(503), "Service unavailable"),
+            Code::Overloaded => ("overloaded", http!(503), "Service unavailable"),
             Code::UnknownServer => ("unknown_server", http!(404), "Not found"),
             Code::HeaderRepeated => {
                 ("header_repeated", http!(400, -32600), "A header occurs more than once")
@@ -159,11 +167,9 @@ impl Code {
             Code::MediaTypeUnsupported => {
                 ("media_type_unsupported", http!(415), "Content-Type must be application/json")
             }
-            Code::ContentEncodingUnsupported => (
-                "content_encoding_unsupported",
-                http!(415),
-                "Content-Encoding must be identity",
-            ),
+            Code::ContentEncodingUnsupported => {
+                ("content_encoding_unsupported", http!(415), "Content-Encoding must be identity")
+            }
             Code::BodyTooLarge => ("body_too_large", http!(413), "Request body too large"),
             Code::TokenInQuery => (
                 "token_in_query",
@@ -173,9 +179,7 @@ impl Code {
             Code::TokenMissing => ("token_missing", http!(401), "Authentication required"),
             Code::TokenInvalid(code) => (code, http!(401), "The access token is not acceptable"),
             Code::KeysUnavailable => ("keys_unavailable", http!(503), "Service unavailable"),
-            Code::MessageMalformed => {
-                ("message_malformed", http!(400, -32600), "Invalid request")
-            }
+            Code::MessageMalformed => ("message_malformed", http!(400, -32600), "Invalid request"),
             Code::HeaderMismatch => {
                 ("header_mismatch", http!(400, -32020), "Headers and body do not agree")
             }
@@ -183,6 +187,7 @@ impl Code {
                 ("version_unsupported", http!(400, -32022), "Unsupported protocol version")
             }
             Code::MethodDenied => ("method_denied", (Answer::InBand, -32601), "Method not found"),
+            Code::MethodUnknown => ("method_denied", http!(404, -32601), "Method not found"),
             Code::NotificationDenied => {
                 ("notification_denied", http!(403), "Notification not accepted")
             }
@@ -191,9 +196,10 @@ impl Code {
             Code::ListUnreadable => {
                 ("list_unreadable", http!(502), "The server's answer could not be read")
             }
-            Code::ClientDisconnected => {
-                ("client_disconnected", http!(400), "The client went away")
+            Code::ResponsePremature => {
+                ("response_premature", http!(502), "The server answered too early")
             }
+            Code::ClientDisconnected => ("client_disconnected", http!(400), "The client went away"),
         }
     }
 }

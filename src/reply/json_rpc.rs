@@ -11,7 +11,6 @@ use crate::mcp::Id;
 /// A client that spoke revision 2026-07-28 falls back to `initialize` when a 400 has
 /// no JSON-RPC error, so every refusal on an MCP path has one.
 #[must_use]
-#[must_use]
 pub fn error_body(id: Option<&Id>, error: &RpcError) -> Vec<u8> {
     let mut member = json!({ "code": error.code, "message": error.message });
     let mut body = json!({ "jsonrpc": "2.0" });

@@ -24,14 +24,16 @@ pub const DECISION_ID_HEADER: &str = "x-countersign-decision-id";
 pub struct Denial {
     /// The stable code.
     pub code: Code,
-    /// For the record and the operator, never for the client. No secrets.
-    pub reason: String,
-    /// What to authenticate with, or which scopes to get.
-    pub challenge: Option<Challenge>,
-    /// The `id` of the JSON-RPC request refused, when it was read.
-    pub id: Option<Id>,
-    /// The JSON-RPC error, where it is not the code's own.
-    pub error: Option<RpcError>,
+    // Boxed, because a denial travels in the error of every step of the gate.
+    details: Box<Details>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Details {
+    reason: String,
+    challenge: Option<Challenge>,
+    id: Option<Id>,
+    error: Option<RpcError>,
 }
 
 /// The `error` member of a JSON-RPC error response.
@@ -57,28 +59,37 @@ pub struct LocalReply {
 }
 
 impl Denial {
-    /// A denial of that code, for that reason.
+    /// A denial of that code. The reason is for the record and the operator, never for
+    /// the client, and has no secrets.
     pub fn new(code: Code, reason: impl Into<String>) -> Self {
-        Denial { code, reason: reason.into(), challenge: None, id: None, error: None }
+        Denial { code, details: Box::new(Details { reason: reason.into(), ..Details::default() }) }
     }
 
-    /// The same, with a challenge.
+    /// The same, saying what to authenticate with, or which scopes to get.
     #[must_use]
-    pub fn with_challenge(self, challenge: Challenge) -> Self {
-        Denial { challenge: Some(challenge), ..self }
+    pub fn with_challenge(mut self, challenge: Challenge) -> Self {
+        self.details.challenge = Some(challenge);
+        self
     }
 
-    /// The same, as the answer to a JSON-RPC request.
+    /// The same, as the answer to the JSON-RPC request with that `id`.
     #[must_use]
-    pub fn with_id(self, id: Option<Id>) -> Self {
-        Denial { id, ..self }
+    pub fn with_id(mut self, id: Option<Id>) -> Self {
+        self.details.id = id;
+        self
     }
 
-    /// The same, with a JSON-RPC error of its own.
+    /// The same, with a JSON-RPC error of its own instead of the code's.
     #[must_use]
-    pub fn with_error(self, code: i64, message: impl Into<String>) -> Self {
-        let error = RpcError { code, message: message.into(), data: None };
-        Denial { error: Some(error), ..self }
+    pub fn with_error(mut self, error: RpcError) -> Self {
+        self.details.error = Some(error);
+        self
+    }
+
+    /// Why, for the record.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.details.reason
     }
 
     /// The response to send.
@@ -88,17 +99,25 @@ impl Denial {
             Answer::Http(status) => status.get(),
             Answer::InBand => 200,
         };
-        let error = self.error.clone().unwrap_or_else(|| self.code.rpc_error());
+        let Details { challenge, id, error, .. } = &*self.details;
+        let error = error.clone().unwrap_or_else(|| self.code.rpc_error());
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),
             ("cache-control", "no-store".to_owned()),
             (DECISION_ID_HEADER, decision_id.to_owned()),
         ];
-        if let Some(challenge) = &self.challenge {
+        if let Some(challenge) = challenge {
             headers.push(("www-authenticate", challenge.to_string()));
         }
         headers.extend(self.code.extra_header());
-        LocalReply { status, headers, body: error_body(self.id.as_ref(), &error) }
+        LocalReply { status, headers, body: error_body(id.as_ref(), &error) }
+    }
+}
+
+impl RpcError {
+    /// An error without `data`.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        RpcError { code, message: message.into(), data: None }
     }
 }
 

@@ -107,7 +107,7 @@ impl AccessToken {
     }
 }
 
-/// Names the holder's place only: claims are personal data.
+/// Shows the issuer only: claims are personal data.
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken").field("issuer", &self.issuer).finish_non_exhaustive()

@@ -238,3 +238,18 @@ fn string(header: &Object<'_>, name: &str) -> Result<Option<String>, TokenError>
         Some(_) => Err(TokenError::Malformed("unusable header parameter")),
     }
 }
+
+/// Verifies a JWS whose payload is any text, as those of published test vectors are.
+#[cfg(test)]
+pub(super) fn verify_compact(
+    jws: &str,
+    keys: &super::KeySet,
+    host: &dyn Host,
+) -> Result<(), TokenError> {
+    let segments = Segments::decode(jws)?;
+    let header = Header::parse(&segments.header)?;
+    let key = keys.find(header.kid.as_deref()).ok_or(TokenError::UnknownKey)?;
+    Unverified(Jws { header, claims: Object::default(), segments: &segments })
+        .verify(key, host)
+        .map(|_| ())
+}

@@ -31,7 +31,7 @@ pub(super) enum KeyStore {
     Remote(Box<RemoteKeys>),
 }
 
-/// Keys that are fetched.
+/// Keys that are fetched, and where their fetch stands.
 #[derive(Debug)]
 pub(super) struct RemoteKeys {
     issuer: String,

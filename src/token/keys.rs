@@ -1,5 +1,7 @@
 //! An issuer's key set.
 
+use std::collections::HashSet;
+
 use crate::json::{self, Value};
 
 use super::algorithm::Algorithm;
@@ -54,12 +56,14 @@ impl KeySet {
                 keys.push(key);
             }
         }
-        let is_unambiguous = |key: &Key| {
-            keys.iter().filter(|other| key.kid().is_some() && other.kid() == key.kid()).count() <= 1
-        };
-        let unambiguous: Vec<bool> = keys.iter().map(is_unambiguous).collect();
-        let mut unambiguous = unambiguous.into_iter();
-        keys.retain(|_| unambiguous.next().unwrap_or(false));
+        let mut seen = HashSet::new();
+        let shared: HashSet<String> = keys
+            .iter()
+            .filter_map(Key::kid)
+            .filter(|kid| !seen.insert(*kid))
+            .map(str::to_owned)
+            .collect();
+        keys.retain(|key| key.kid().is_none_or(|kid| !shared.contains(kid)));
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(KeySet(keys)) }
     }
 

@@ -1,0 +1,78 @@
+# Commands for people and CI. `make help` lists them.
+
+WASM := target/wasm32-wasip1/release/countersign.wasm
+# The module with faults that only tests may inject; never shipped.
+FAULTS_WASM := target/faults/wasm32-wasip1/release/countersign.wasm
+CLI := target/debug/countersign
+# CRDs of Istio and Envoy Gateway, and public test vectors; tests/manifests/README.md and
+# DESIGN.md say where to get them. What is missing is skipped and said.
+CRDS ?= $(wildcard ../shared/crds)
+VECTORS ?= $(wildcard ../shared/vectors)
+
+.PHONY: help
+help:
+	@echo 'make demo       run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
+	@echo 'make test       run every test'
+	@echo 'make build      build $(WASM)'
+	@echo 'make lint       check formatting and lints'
+	@echo 'make manifests  check the deployment files (CRDS=folder of CRDs)'
+	@echo 'make schema     write the configuration schema after its types changed'
+
+include examples/demo/setup.mk
+
+.PHONY: build
+build: wasm-target
+	cargo build --locked --release --lib --target wasm32-wasip1
+
+.PHONY: build-faults
+build-faults: wasm-target
+	cargo build --locked --release --lib --target wasm32-wasip1 --features test-faults --target-dir target/faults
+
+.PHONY: wasm-target
+wasm-target:
+	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
+
+.PHONY: demo
+demo: build stack
+	$(STACK_NODE) examples/demo/demo.mjs
+
+.PHONY: test
+test: test-rust test-stack test-envoy manifests
+
+# Unit tests, the configuration, and the compiled module in the in-process host.
+.PHONY: test-rust
+test-rust: build
+	VECTORS=$(VECTORS) COUNTERSIGN_WASM=$(WASM) cargo test --locked -- --show-output
+
+# The parts of the demo by themselves.
+.PHONY: test-stack
+test-stack: stack
+	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs'
+
+# The compiled module in a real Envoy, in front of real MCP servers.
+.PHONY: test-envoy
+test-envoy: build build-faults stack
+	COUNTERSIGN_FAULTS_WASM=$(FAULTS_WASM) $(STACK_NODE) --test --test-concurrency=1 'tests/envoy/*.test.mjs'
+
+.PHONY: manifests
+manifests: build stack $(STACK)/venv/manifests-installed
+	cargo build --locked --bin countersign
+	$(STACK_PYTHON) tests/manifests/check.py --envoy $(STACK_ENVOY) $(if $(CRDS),--crds $(CRDS)) \
+	  --extract target/manifests --check "$(CLI) check"
+	$(STACK_PYTHON) tests/manifests/test_check.py --envoy $(STACK_ENVOY) $(if $(CRDS),--crds $(CRDS))
+	$(STACK_PYTHON) tests/manifests/test_fail_closed.py --envoy $(STACK_ENVOY)
+
+$(STACK)/venv/manifests-installed: tests/manifests/requirements.txt $(STACK_VENV_STAMP)
+	$(STACK_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.PHONY: lint
+lint: wasm-target
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+	cargo clippy --locked --lib --target wasm32-wasip1 -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --lib --quiet
+
+.PHONY: schema
+schema:
+	cargo run --locked --quiet --bin countersign -- schema > schema/countersign.schema.json

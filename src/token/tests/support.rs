@@ -1,0 +1,217 @@
+//! Issuers and tokens made for tests, signed with Ed25519 keys that need no randomness.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde_json::{Value, json};
+
+use crate::host::fake::{FakeHost, START};
+use crate::host::{
+    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeVerdict,
+    NativeVerification,
+};
+use crate::token::{
+    AccessToken, Algorithm, Attempt, Authenticator, Issuer, IssuerId, KeySet, KeySource, Outcome,
+    TokenError, Verified,
+};
+
+pub(super) const ISSUER: &str = "https://idp.example.com";
+pub(super) const AUDIENCE: &str = "https://mcp.example.com/mcp";
+pub(super) const SKEW: u64 = 30;
+
+pub(super) const ALL: [Algorithm; 10] = [
+    Algorithm::Es256,
+    Algorithm::Es384,
+    Algorithm::Es512,
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+    Algorithm::EdDsa,
+];
+
+/// Seconds since 1970 of the fake host's clock.
+pub(super) fn now() -> u64 {
+    START.as_secs()
+}
+
+pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(super) fn header() -> Value {
+    json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k1"})
+}
+
+pub(super) fn claims() -> Value {
+    json!({
+        "iss": ISSUER, "sub": "alice", "client_id": "agent", "aud": AUDIENCE, "jti": "t1",
+        "iat": now(), "exp": now() + 300, "scope": "docs.read docs.write",
+    })
+}
+
+/// `value` with one member replaced, or removed by `Value::Null`.
+pub(super) fn with(mut value: Value, name: &str, member: Value) -> Value {
+    let object = value.as_object_mut().unwrap();
+    if member.is_null() {
+        object.remove(name);
+    } else {
+        object.insert(name.to_owned(), member);
+    }
+    value
+}
+
+pub(super) fn signing_input(header: &Value, claims: &Value) -> String {
+    format!("{}.{}", encode(header.to_string()), encode(claims.to_string()))
+}
+
+/// A token signed with the key of `seed`.
+pub(super) fn sign(seed: u8, header: &Value, claims: &Value) -> String {
+    sign_raw(seed, &header.to_string(), &claims.to_string())
+}
+
+pub(super) fn sign_raw(seed: u8, header: &str, claims: &str) -> String {
+    let input = format!("{}.{}", encode(header), encode(claims));
+    let signature = SigningKey::from_bytes(&[seed; 32]).sign(input.as_bytes());
+    format!("{input}.{}", encode(signature.to_bytes()))
+}
+
+/// A good token with its header, then its claims, changed.
+pub(super) fn with_header(name: &str, member: Value) -> String {
+    sign(1, &with(header(), name, member), &claims())
+}
+
+pub(super) fn with_claim(name: &str, member: Value) -> String {
+    sign(1, &header(), &with(claims(), name, member))
+}
+
+/// The public JWK of the key of `seed`.
+pub(super) fn jwk(seed: u8, kid: &str) -> Value {
+    let key = SigningKey::from_bytes(&[seed; 32]).verifying_key();
+    json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": encode(key.as_bytes())})
+}
+
+pub(super) fn jwks(keys: &[Value]) -> Vec<u8> {
+    json!({ "keys": keys }).to_string().into_bytes()
+}
+
+pub(super) fn issuer(keys: KeySource) -> Issuer {
+    Issuer {
+        name: "corp".to_owned(),
+        issuer: ISSUER.to_owned(),
+        algorithms: ALL.to_vec(),
+        token_types: vec!["at+jwt".to_owned()],
+        clock_skew: Duration::from_secs(SKEW),
+        keys,
+    }
+}
+
+/// An authenticator whose issuer 0 has these keys, for good.
+pub(super) fn inline(keys: &[Value]) -> Authenticator {
+    let keys = KeySet::parse(&jwks(keys), &ALL).unwrap();
+    Authenticator::new(vec![issuer(KeySource::Inline(keys))])
+}
+
+/// As [`inline`], with the key of seed 1 named `k1`.
+pub(super) fn authenticator() -> Authenticator {
+    inline(&[jwk(1, "k1")])
+}
+
+pub(super) fn check(
+    authenticator: &mut Authenticator,
+    token: &str,
+    host: &dyn Host,
+) -> Result<Rc<Verified<AccessToken>>, TokenError> {
+    let allowed = [IssuerId(0)];
+    match authenticator.authenticate(token, &allowed, AUDIENCE, Attempt::First, host) {
+        Outcome::Verified(token) => Ok(token),
+        Outcome::Rejected(error) => Err(error),
+        Outcome::NeedsKeys(_) => Err(TokenError::KeysUnavailable),
+    }
+}
+
+/// The outcome of one token with a fresh authenticator and a host at rest.
+pub(super) fn outcome(token: &str) -> Result<Rc<Verified<AccessToken>>, TokenError> {
+    check(&mut authenticator(), token, &FakeHost::new())
+}
+
+pub(super) fn refusal(token: &str) -> TokenError {
+    outcome(token).unwrap_err()
+}
+
+/// A host that verifies as Envoy does: DER keys, DER signatures, no PSS, no Ed25519.
+pub(super) struct NativeHost(pub(super) FakeHost);
+
+impl Host for NativeHost {
+    fn now(&self) -> std::time::SystemTime {
+        self.0.now()
+    }
+
+    fn random(&self) -> Result<[u8; 16], HostError> {
+        self.0.random()
+    }
+
+    fn verify_signature(&self, v: &NativeVerification<'_>) -> NativeVerdict {
+        if verify_der(v).is_some() { NativeVerdict::Valid } else { NativeVerdict::Invalid }
+    }
+
+    fn dispatch(&self, callout: &Callout) -> Result<CalloutId, HostError> {
+        self.0.dispatch(callout)
+    }
+
+    fn count(&self, counter: Counter) {
+        self.0.count(counter);
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        self.0.log(level, message);
+    }
+}
+
+const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
+
+fn verify_der(v: &NativeVerification<'_>) -> Option<()> {
+    use rsa::pkcs8::der::Decode as _;
+    use rsa::pkcs8::{DecodePublicKey as _, ObjectIdentifier, spki::SubjectPublicKeyInfoRef};
+    use rsa::signature::Verifier as _;
+
+    let spki = SubjectPublicKeyInfoRef::from_der(v.public_key).ok()?;
+    let point = spki.subject_public_key.raw_bytes();
+    if spki.algorithm.oid.to_string() != EC_PUBLIC_KEY {
+        let key = rsa::RsaPublicKey::from_public_key_der(v.public_key).ok()?;
+        let signature = rsa::pkcs1v15::Signature::try_from(v.signature).ok()?;
+        return match v.digest {
+            Digest::Sha256 => {
+                rsa::pkcs1v15::VerifyingKey::<sha2::Sha256>::new(key).verify(v.message, &signature)
+            }
+            Digest::Sha384 => {
+                rsa::pkcs1v15::VerifyingKey::<sha2::Sha384>::new(key).verify(v.message, &signature)
+            }
+            Digest::Sha512 => {
+                rsa::pkcs1v15::VerifyingKey::<sha2::Sha512>::new(key).verify(v.message, &signature)
+            }
+        }
+        .ok();
+    }
+    let curve: ObjectIdentifier = spki.algorithm.parameters?.decode_as().ok()?;
+    match (curve.to_string().as_str(), v.digest) {
+        ("1.2.840.10045.3.1.7", Digest::Sha256) => {
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
+            key.verify(v.message, &p256::ecdsa::Signature::from_der(v.signature).ok()?).ok()
+        }
+        ("1.3.132.0.34", Digest::Sha384) => {
+            let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
+            key.verify(v.message, &p384::ecdsa::Signature::from_der(v.signature).ok()?).ok()
+        }
+        ("1.3.132.0.35", Digest::Sha512) => {
+            let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
+            key.verify(v.message, &p521::ecdsa::Signature::from_der(v.signature).ok()?).ok()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,15 @@
+//! The compiled module in an in-process host: `host/` is the host, each other file a theme.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests may panic, and say why"
+)]
+
+#[expect(dead_code, reason = "the host offers more than the themes use so far")]
+mod host;
+mod host_selftest;
+mod hostcall_failures;
