@@ -117,3 +117,10 @@ fn credentials_and_overrides_never_arrive() {
     assert_eq!(stripped(&names), names);
     assert_eq!(stripped(&["accept", "x-request-id"]), [] as [&str; 0]);
 }
+
+#[test]
+fn rfc3875_4_1_18_underscores_do_not_carry_an_override_through() {
+    let names =
+        ["X_Original_URL", "proxy_authorization", "x_http_method_override", "x_rewrite_url"];
+    assert_eq!(stripped(&names), names);
+}
