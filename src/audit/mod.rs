@@ -158,3 +158,6 @@ impl Record {
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_rfc3339_millis(*time))
 }
+
+#[cfg(test)]
+mod tests;

@@ -294,12 +294,17 @@ fn to_strip(headers: &Headers) -> Vec<HeaderEdit> {
 }
 
 fn is_stripped(name: &str) -> bool {
-    NEVER_FORWARDED.contains(&name) || is_ours(name)
+    NEVER_FORWARDED.contains(&canonical(name).as_str()) || is_ours(name)
 }
 
-/// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart.
 pub(super) fn is_ours(name: &str) -> bool {
-    name.replace('_', "-").to_ascii_lowercase().starts_with(OUR_PREFIX)
+    canonical(name).starts_with(OUR_PREFIX)
+}
+
+/// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart
+/// (RFC 3875 section 4.1.18).
+fn canonical(name: &str) -> String {
+    name.replace('_', "-").to_ascii_lowercase()
 }
 
 fn single<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a str>, Denial> {

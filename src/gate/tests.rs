@@ -1,1 +1,19 @@
+//! The gate, driven natively: events in, effects out, with tokens that a second
+//! implementation signed and the module's own cryptography verifies.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests may panic"
+)]
 
+mod arrival;
+mod authentication;
+mod decisions;
+mod driver;
+mod forwarding;
+mod hold_check;
+mod orders;
+mod way_back;

@@ -1,1 +1,259 @@
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Every code with all that a client sees of it: name, HTTP status, JSON-RPC code and
+/// message, and the header that comes with it.
+const CATALOGUE: &[(Code, &str, u16, i64, &str, &str)] = &[
+    (Code::NotConfigured, "not_configured", 503, 503, "Service unavailable", "retry-after: 5"),
+    (Code::HostUnsupported, "host_unsupported", 503, 503, "Service unavailable", "retry-after: 5"),
+    (Code::HostFailure, "host_failure", 503, 503, "Service unavailable", "retry-after: 5"),
+    (Code::Overloaded, "overloaded", 503, 503, "Service unavailable", "retry-after: 5"),
+    (Code::UnknownServer, "unknown_server", 404, 404, "Not found", ""),
+    (Code::HeaderRepeated, "header_repeated", 400, -32600, "A header occurs more than once", ""),
+    (Code::HeaderMalformed, "header_malformed", 400, -32600, "A header is malformed", ""),
+    (
+        Code::MethodNotAllowed,
+        "method_not_allowed",
+        405,
+        405,
+        "Method not allowed",
+        "allow: GET, POST, DELETE",
+    ),
+    (Code::UpgradeRefused, "upgrade_refused", 400, -32600, "Upgrade refused", ""),
+    (Code::BodyUnexpected, "body_unexpected", 400, -32600, "The request must not have a body", ""),
+    (Code::OriginForbidden, "origin_forbidden", 403, 403, "Origin not allowed", ""),
+    (
+        Code::MediaTypeUnsupported,
+        "media_type_unsupported",
+        415,
+        415,
+        "Content-Type must be application/json",
+        "",
+    ),
+    (
+        Code::ContentEncodingUnsupported,
+        "content_encoding_unsupported",
+        415,
+        415,
+        "Content-Encoding must be identity",
+        "",
+    ),
+    (Code::BodyTooLarge, "body_too_large", 413, 413, "Request body too large", ""),
+    (
+        Code::TokenInQuery,
+        "token_in_query",
+        400,
+        -32600,
+        "Access tokens belong in the Authorization header",
+        "",
+    ),
+    (Code::TokenMissing, "token_missing", 401, 401, "Authentication required", ""),
+    (
+        Code::TokenInvalid("token_expired"),
+        "token_expired",
+        401,
+        401,
+        "The access token is not acceptable",
+        "",
+    ),
+    (Code::KeysUnavailable, "keys_unavailable", 503, 503, "Service unavailable", "retry-after: 5"),
+    (Code::MessageMalformed, "message_malformed", 400, -32600, "Invalid request", ""),
+    (Code::HeaderMismatch, "header_mismatch", 400, -32020, "Headers and body do not agree", ""),
+    (
+        Code::VersionUnsupported,
+        "version_unsupported",
+        400,
+        -32022,
+        "Unsupported protocol version",
+        "",
+    ),
+    (Code::MethodDenied, "method_denied", 200, -32601, "Method not found", ""),
+    (Code::MethodUnknown, "method_denied", 404, -32601, "Method not found", ""),
+    (Code::NotificationDenied, "notification_denied", 403, 403, "Notification not accepted", ""),
+    (Code::ObjectUnknown, "object_unknown", 200, -32602, "Not found", ""),
+    (Code::ScopeMissing, "scope_missing", 403, 403, "Insufficient scope", ""),
+    (
+        Code::ListUnreadable,
+        "list_unreadable",
+        502,
+        502,
+        "The server's answer could not be read",
+        "",
+    ),
+    (Code::ResponsePremature, "response_premature", 502, 502, "The server answered too early", ""),
+    (Code::ClientDisconnected, "client_disconnected", 400, 400, "The client went away", ""),
+];
+
+/// The place of a code in [`CATALOGUE`]: a new code does not compile without one.
+fn place(code: Code) -> usize {
+    match code {
+        Code::NotConfigured => 0,
+        Code::HostUnsupported => 1,
+        Code::HostFailure => 2,
+        Code::Overloaded => 3,
+        Code::UnknownServer => 4,
+        Code::HeaderRepeated => 5,
+        Code::HeaderMalformed => 6,
+        Code::MethodNotAllowed => 7,
+        Code::UpgradeRefused => 8,
+        Code::BodyUnexpected => 9,
+        Code::OriginForbidden => 10,
+        Code::MediaTypeUnsupported => 11,
+        Code::ContentEncodingUnsupported => 12,
+        Code::BodyTooLarge => 13,
+        Code::TokenInQuery => 14,
+        Code::TokenMissing => 15,
+        Code::TokenInvalid(_) => 16,
+        Code::KeysUnavailable => 17,
+        Code::MessageMalformed => 18,
+        Code::HeaderMismatch => 19,
+        Code::VersionUnsupported => 20,
+        Code::MethodDenied => 21,
+        Code::MethodUnknown => 22,
+        Code::NotificationDenied => 23,
+        Code::ObjectUnknown => 24,
+        Code::ScopeMissing => 25,
+        Code::ListUnreadable => 26,
+        Code::ResponsePremature => 27,
+        Code::ClientDisconnected => 28,
+    }
+}
+
+fn parsed(reply: &LocalReply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap()
+}
+
+#[test]
+fn every_code_has_the_shape_clients_rely_on() {
+    for (index, (code, name, status, rpc_code, message, extra)) in CATALOGUE.iter().enumerate() {
+        assert_eq!(place(*code), index, "{name}");
+        assert_eq!(code.as_str(), *name);
+        let reply = Denial::new(*code, "the reason").reply("d1");
+        assert_eq!(reply.status, *status, "{name}");
+        let headers: Vec<String> =
+            reply.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let fixed = [
+            "content-type: application/json",
+            "cache-control: no-store",
+            "x-countersign-decision-id: d1",
+        ];
+        let extra = Some(*extra).filter(|extra| !extra.is_empty());
+        assert_eq!(headers, fixed.into_iter().chain(extra).collect::<Vec<_>>(), "{name}");
+        let error = json!({ "code": rpc_code, "message": message });
+        assert_eq!(parsed(&reply), json!({ "jsonrpc": "2.0", "error": error }), "{name}");
+    }
+    assert_eq!(CATALOGUE.len(), place(Code::ClientDisconnected).saturating_add(1));
+}
+
+/// JSON-RPC 2.0 section 5.1 reserves -32768..=-32000; there are only the codes that
+/// JSON-RPC and MCP define.
+#[test]
+fn json_rpc_5_1_no_reserved_code_is_invented() {
+    let defined = [-32700, -32600, -32601, -32602, -32603, -32020, -32022];
+    for (code, name, ..) in CATALOGUE {
+        let number = code.rpc_error().code;
+        let reserved = (-32768..=-32000).contains(&number);
+        assert!(!reserved || defined.contains(&number), "{name}: {number}");
+    }
+}
+
+#[test]
+fn a_refusal_by_http_status_is_never_a_success() {
+    for (code, name, ..) in CATALOGUE {
+        match code.answer() {
+            Answer::Http(status) => assert!((400..=599).contains(&status.get()), "{name}"),
+            // In a 200 there must be an error to read, or the refusal would be a success.
+            Answer::InBand => assert!(code.rpc_error().code < 0, "{name}"),
+        }
+    }
+}
+
+#[test]
+fn the_reason_is_for_the_record_only() {
+    let denial = Denial::new(Code::ScopeMissing, "rule 7 wants docs.admin");
+    assert_eq!(denial.reason(), "rule 7 wants docs.admin");
+    let reply = denial.reply("d1");
+    assert!(!String::from_utf8(reply.body).unwrap().contains("rule 7"));
+    assert!(!reply.headers.iter().any(|(_, value)| value.contains("rule 7")));
+}
+
+#[test]
+fn json_rpc_5_the_id_is_echoed_as_it_came_or_left_out() {
+    let body = |id| parsed(&Denial::new(Code::UnknownServer, "").with_id(id).reply("d1"));
+    assert_eq!(body(Some(Id::Integer(-3))).get("id"), Some(&json!(-3)));
+    assert_eq!(body(Some(Id::String("a\"\r\n".to_owned()))).get("id"), Some(&json!("a\"\r\n")));
+    assert_eq!(body(None).get("id"), None);
+}
+
+#[test]
+fn a_denial_may_bring_its_own_error() {
+    let error = RpcError { data: Some(json!({ "a": 1 })), ..RpcError::new(-32602, "Unknown tool") };
+    let reply = Denial::new(Code::ObjectUnknown, "").with_error(error).reply("d1");
+    let error = json!({ "code": -32602, "message": "Unknown tool", "data": { "a": 1 } });
+    assert_eq!(parsed(&reply).get("error"), Some(&error));
+}
+
+#[test]
+fn rfc9728_5_1_challenges_as_they_are_on_the_wire() {
+    let metadata = "https://mcp.example/.well-known/oauth-protected-resource/mcp";
+    let scopes = ["b".to_owned(), "a".to_owned()];
+    for (challenge, value) in [
+        (
+            Challenge::authenticate(metadata, &[], false),
+            format!("Bearer resource_metadata=\"{metadata}\""),
+        ),
+        (
+            Challenge::authenticate(metadata, &scopes, false),
+            format!("Bearer resource_metadata=\"{metadata}\", scope=\"a b\""),
+        ),
+        (
+            Challenge::authenticate(metadata, &scopes, true),
+            format!(
+                "Bearer resource_metadata=\"{metadata}\", error=\"invalid_token\", scope=\"a b\""
+            ),
+        ),
+        (
+            Challenge::insufficient_scope(metadata, BTreeSet::from(scopes.clone())),
+            format!(
+                "Bearer resource_metadata=\"{metadata}\", error=\"insufficient_scope\", \
+                 scope=\"a b\""
+            ),
+        ),
+    ] {
+        assert_eq!(challenge.to_string(), value);
+        let reply = Denial::new(Code::TokenMissing, "").with_challenge(challenge).reply("d1");
+        assert!(reply.headers.contains(&("www-authenticate", value)));
+    }
+}
+
+#[test]
+fn rfc9110_5_5_a_challenge_cannot_split_the_response() {
+    let challenge = Challenge::authenticate(
+        "https://x\r\nset-cookie: a=b\"\\\u{e9}\0\u{7f}\t/y",
+        &["s\"\r\n, error=\"x".to_owned()],
+        false,
+    );
+    assert_eq!(
+        challenge.to_string(),
+        "Bearer resource_metadata=\"https://xset-cookie: a=b/y\", scope=\"s, error=x\""
+    );
+}
+
+#[test]
+fn rfc9728_3_2_the_metadata_is_public() {
+    let reply = LocalReply::metadata("{\"resource\":\"r\"}", "d1");
+    let headers = [
+        ("content-type", "application/json"),
+        ("cache-control", "max-age=300"),
+        ("access-control-allow-origin", "*"),
+        ("x-countersign-decision-id", "d1"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    assert_eq!((reply.status, reply.headers.as_slice()), (200, headers.as_slice()));
+    assert_eq!(reply.body, b"{\"resource\":\"r\"}");
+}
