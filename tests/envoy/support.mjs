@@ -143,7 +143,10 @@ class Stack {
   /** Calls a tool or another method, in the modern or the legacy era. */
   rpc(method, params = {}, { era = MODERN, id = 1, headers = [], ...options } = {}) {
     const message = rpcMessage(method, params, { era, id });
-    return this.send({ ...options, headers: [...message.headers, ...headers], body: message.body });
+    const given = new Set(headers.map(([name]) => name));
+    return this.send({
+      ...options, headers: [...message.headers.filter(([name]) => !given.has(name)), ...headers], body: message.body,
+    });
   }
 
   /** What reached the TypeScript server since `forget()`. */
@@ -277,7 +280,7 @@ export async function exchange(origin, pieces, { pause = 0, method = 'POST', lim
     clearTimeout(timer);
     socket.destroy();
   }
-  return { ...parseResponse(Buffer.concat(chunks), method), took: Date.now() - started };
+  return Object.assign(parseResponse(Buffer.concat(chunks), method), { took: Date.now() - started });
 }
 
 function isComplete(bytes, method) {
