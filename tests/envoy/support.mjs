@@ -1,0 +1,338 @@
+// What the tests on a real Envoy share: the demo's parts around the filter, tokens signed with the
+// OAuth server's own key, and a client that sends exactly the bytes it is told to.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { randomUUID } from 'node:crypto';
+
+import { startEnvoy } from '../../examples/demo/lib/envoy.mjs';
+import { DEMO, ROOT } from '../../examples/demo/lib/paths.mjs';
+import { freePorts } from '../../examples/demo/lib/ports.mjs';
+import { stopAll } from '../../examples/demo/lib/process.mjs';
+import { SERVERS, resourceUrl, startBackends } from '../../examples/demo/lib/stack.mjs';
+
+export { ROOT, freePorts, sleep };
+
+/** The demo's npm packages, which this folder has no copy of. */
+const packages = createRequire(join(DEMO, 'package.json'));
+export const jose = await import(packages.resolve('jose'));
+
+/** Both host modes, each with one worker and with two. */
+export const MATRIX = ['stream', 'hold'].flatMap((mode) => [1, 2].map((workers) => ({ mode, workers })));
+
+/** Both host modes, where the number of workers cannot matter. */
+export const MODES = [{ mode: 'stream', workers: 1 }, { mode: 'hold', workers: 2 }];
+
+/** The revision without sessions, and one with. */
+export const MODERN = '2026-07-28';
+export const LEGACY = '2025-06-18';
+
+/** How long an answer may take, in ms. What takes longer hangs. */
+const ANSWER_LIMIT = 10_000;
+
+/** Time for a record to be written after its stream ended, in ms. */
+const RECORD_LIMIT = 5_000;
+
+/**
+ * One set of backends (see `lib/stack.mjs`) and an Envoy for each entry of `matrix`, which is
+ * `{ mode, workers, name?, ...options of startEnvoy }`; `options` are for all Envoys.
+ *
+ * `ports` moves Envoy clusters to stubs. Returns `{ stacks, issuer, keys, sign(claims, options),
+ * tap(), forget(), stop() }`.
+ */
+export async function startFleet({ matrix = MODES, alg, ports = {}, ...options } = {}) {
+  const directory = mkdtempSync(join(tmpdir(), 'countersign-'));
+  const listeners = await freePorts(matrix.length);
+  const origins = listeners.map((port) => `http://127.0.0.1:${port}`);
+  const backends = await startBackends({ origins, directory, alg });
+  const started = [backends];
+  const stop = async () => {
+    await stopAll(started);
+    rmSync(directory, { recursive: true, force: true });
+  };
+  const starting = await Promise.allSettled(matrix.map(async ({ name, ...entry }, index) => {
+    const own = join(directory, String(index));
+    mkdirSync(own);
+    const envoy = await startEnvoy({
+      port: listeners[index],
+      backends: { ...backends, ports: { ...backends.ports, ...ports, ...entry.ports } },
+      directory: own,
+      ...options,
+      ...entry,
+    });
+    started.push(envoy);
+    return new Stack(envoy, { name: name ?? `${entry.mode}, workers: ${entry.workers}`, backends });
+  }));
+  const failed = starting.find(({ status }) => status === 'rejected');
+  if (failed) {
+    await stop();
+    throw failed.reason;
+  }
+  return { stacks: starting.map(({ value }) => value), backends, stop };
+}
+
+/** One Envoy with the filter, and what is around it. */
+class Stack {
+  constructor(envoy, { name, backends }) {
+    Object.assign(this, envoy);
+    this.name = name;
+    this.backends = backends;
+    this.issuer = backends.issuer;
+    this.urls = Object.fromEntries(SERVERS.map((server) => [server, resourceUrl(envoy.origin, server)]));
+    [this.key] = JSON.parse(readFileSync(backends.keyFile, 'utf8')).keys;
+  }
+
+  /** An access token as the OAuth server issues it; `claims` and `header` replace or, as undefined, remove. */
+  token({ server = 'typescript', scope = 'mcp:connect docs:read', claims = {}, header = {}, key = this.key } = {}) {
+    const now = Math.floor(Date.now() / 1000);
+    const payload = {
+      iss: this.issuer,
+      sub: 'alice',
+      aud: this.urls[server],
+      client_id: 'tests',
+      iat: now,
+      exp: now + 300,
+      jti: randomUUID(),
+      scope,
+      ...claims,
+    };
+    return sign(payload, { alg: key.alg, kid: key.kid, typ: 'at+jwt', ...header }, key);
+  }
+
+  /**
+   * Sends one request on a connection of its own and reads the whole answer.
+   *
+   * `headers` are pairs; they replace the default of the same name, and `undefined` removes it.
+   * Header text is Latin-1: a character is a byte. `body` is text, a Buffer, or an array of them
+   * to be sent chunked, one by one.
+   */
+  send({ server = 'typescript', method = 'POST', path, token, headers = [], body, pause = 0 } = {}) {
+    const { host, pathname } = new URL(this.urls[server]);
+    const chunked = Array.isArray(body);
+    const content = body === undefined || chunked ? undefined : Buffer.from(body);
+    const defaults = [
+      ['host', host],
+      ['connection', 'close'],
+      ...(token ? [['authorization', `Bearer ${token}`]] : []),
+      ...(method === 'POST' ? [['content-type', 'application/json'], ['accept', 'application/json, text/event-stream']] : []),
+      ...(chunked ? [['transfer-encoding', 'chunked']] : []),
+      ...(content ? [['content-length', String(content.length)]] : []),
+    ].filter(([name]) => !headers.some(([given]) => given.toLowerCase() === name));
+    const lines = [...defaults, ...headers].filter(([, value]) => value !== undefined);
+    const head = `${method} ${path ?? pathname} HTTP/1.1\r\n${lines.map(([n, v]) => `${n}: ${v}\r\n`).join('')}\r\n`;
+    const pieces = [Buffer.from(head, 'latin1')];
+    if (chunked) {
+      for (const part of body) {
+        const bytes = Buffer.from(part);
+        pieces.push(Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]));
+      }
+      pieces.push(Buffer.from('0\r\n\r\n'));
+    } else if (content) {
+      pieces.push(content);
+    }
+    return exchange(this.origin, pieces, { pause, method });
+  }
+
+  /** Calls a tool or another method, in the modern or the legacy era. */
+  rpc(method, params = {}, { era = MODERN, id = 1, headers = [], ...options } = {}) {
+    const message = rpcMessage(method, params, { era, id });
+    const given = new Set(headers.map(([name]) => name));
+    return this.send({
+      ...options, headers: [...message.headers.filter(([name]) => !given.has(name)), ...headers], body: message.body,
+    });
+  }
+
+  /** What reached the TypeScript server since `forget()`. */
+  async reached() {
+    return (await fetch(this.backends.tap)).json();
+  }
+
+  async forget() {
+    await fetch(this.backends.tap, { method: 'DELETE' });
+  }
+
+  /** Nothing undecided got through: in `hold` no request at all, in `stream` no byte of a body. */
+  async assertNothingReached(message = 'reached the server') {
+    const requests = await this.reached();
+    if (this.mode === 'hold') assert.deepEqual(requests.map(({ method, body }) => ({ method, body })), [], message);
+    assert.deepEqual(requests.filter(({ bytes, state }) => bytes > 0 || state === 'complete').map(({ body }) => body), [], message);
+  }
+
+  /** All lines of the access log. */
+  records() {
+    return readFileSync(this.accessLog, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
+  }
+
+  /** The record of a response, by its decision id. */
+  async recordOf(response) {
+    const id = response.header('x-countersign-decision-id');
+    assert.ok(id, `status ${response.status} has no decision id`);
+    const deadline = Date.now() + RECORD_LIMIT;
+    for (;;) {
+      const found = this.records().filter(({ decision_id }) => decision_id === id);
+      if (found.length > 0) {
+        assert.equal(found.length, 1, 'one record per decision');
+        return found[0];
+      }
+      assert.ok(Date.now() < deadline, `no record for decision ${id}`);
+      await sleep(20);
+    }
+  }
+
+  /** Envoy's own log, the filter's lines included. */
+  logText() {
+    return readFileSync(this.log, 'utf8');
+  }
+
+  /** The filter's counters by name, without Envoy's prefix. */
+  async counters() {
+    const text = await (await fetch(`${this.admin}/stats?filter=countersign`)).text();
+    const lines = text.trim().split('\n').map((line) => line.split(': '));
+    return Object.fromEntries(lines.filter(([name]) => name.startsWith('wasmcustom.'))
+      .map(([name, value]) => [name.replace('wasmcustom.', ''), Number(value)]));
+  }
+}
+
+/** The headers and the body of a JSON-RPC request; without `id` it is a notification. */
+export function rpcMessage(method, params = {}, { era = MODERN, id = 1 } = {}) {
+  const object = { 'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 'uri' }[method];
+  const modern = era === MODERN;
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': MODERN,
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
+  return {
+    headers: [
+      ['mcp-protocol-version', era],
+      ...(modern ? [['mcp-method', method]] : []),
+      ...(modern && object && params[object] !== undefined ? [['mcp-name', params[object]]] : []),
+    ],
+    body: JSON.stringify({ jsonrpc: '2.0', ...(id === undefined ? {} : { id }), method, params: modern ? { ...params, _meta: meta } : params }),
+  };
+}
+
+/** A compact JWS by hand, so that any header and any claims can be signed. */
+export async function sign(payload, header, jwk) {
+  const key = await jose.importJWK(jwk, header.alg === 'none' ? undefined : header.alg);
+  return new jose.CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader(header).sign(key);
+}
+
+/** A new private JWK for `alg`. */
+export async function newKey(alg, kid = randomUUID()) {
+  const { privateKey } = await jose.generateKeyPair(alg, { extractable: true });
+  return { ...await jose.exportJWK(privateKey), alg, kid, use: 'sig' };
+}
+
+/** The public part. */
+export function publicKey({ d, p, q, dp, dq, qi, ...rest }) {
+  return rest;
+}
+
+/** A server that misbehaves as no real one would, or answers when it is told to. */
+export async function startStub(handler) {
+  const server = createServer(handler);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: server.address().port,
+    stop: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Sends the pieces, `pause` ms apart, and reads until the answer is complete or the peer closes. */
+export async function exchange(origin, pieces, { pause = 0, method = 'POST', limit = ANSWER_LIMIT } = {}) {
+  const { hostname, port } = new URL(origin);
+  const socket = connect({ host: hostname, port: Number(port) });
+  const chunks = [];
+  const started = Date.now();
+  let timer;
+  const ended = new Promise((resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no complete answer in ${limit} ms; so far: ${Buffer.concat(chunks)}`)), limit);
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      // Envoy waits a second for us to close first.
+      if (isComplete(Buffer.concat(chunks), method)) resolve();
+    });
+    socket.on('close', resolve);
+    // A reset after the answer is how a peer refuses the rest of a body.
+    socket.on('error', (error) => (chunks.length ? resolve() : reject(error)));
+  });
+  ended.catch(() => {});
+  try {
+    await Promise.race([once(socket, 'connect'), ended]);
+    for (const piece of pieces) {
+      if (socket.destroyed) break;
+      socket.write(piece);
+      if (pause) await sleep(pause);
+    }
+    await ended;
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
+  return Object.assign(parseResponse(Buffer.concat(chunks), method), { took: Date.now() - started });
+}
+
+function isComplete(bytes, method) {
+  if (!bytes.includes('\r\n\r\n')) return false;
+  const { complete, header } = parseResponse(bytes, method);
+  return complete && (header('content-length') !== undefined || header('transfer-encoding') !== undefined);
+}
+
+/** A response as it was on the wire: `raw` is its head, byte for byte. */
+export function parseResponse(bytes, method) {
+  const end = bytes.indexOf('\r\n\r\n');
+  assert.ok(end > 0, `no response head in ${JSON.stringify(bytes.toString('latin1'))}`);
+  const raw = bytes.subarray(0, end).toString('latin1');
+  const [statusLine, ...lines] = raw.split('\r\n');
+  const headers = lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]);
+  const all = (name) => headers.filter(([given]) => given === name).map(([, value]) => value);
+  const header = (name) => all(name)[0];
+  let body = bytes.subarray(end + 4);
+  let complete = true;
+  if (header('transfer-encoding') === 'chunked') {
+    ({ body, complete } = dechunk(body));
+  } else if (header('content-length') !== undefined && method !== 'HEAD') {
+    complete = body.length === Number(header('content-length'));
+  }
+  const text = body.toString();
+  return {
+    status: Number(statusLine.split(' ')[1]), raw, headers, all, header, body, text, complete, get json() { return messageOf(text); },
+  };
+}
+
+function dechunk(bytes) {
+  const parts = [];
+  for (let at = 0; at < bytes.length;) {
+    const line = bytes.indexOf('\r\n', at);
+    if (line < 0) break;
+    const size = Number.parseInt(bytes.subarray(at, line).toString(), 16);
+    if (size === 0) return { body: Buffer.concat(parts), complete: true };
+    parts.push(bytes.subarray(line + 2, line + 2 + size));
+    at = line + 2 + size + 2;
+  }
+  return { body: Buffer.concat(parts), complete: false };
+}
+
+/** The JSON-RPC message of a JSON answer, or the last one of an event stream. */
+function messageOf(text) {
+  if (!/^(event|data|id|:)/.test(text)) return JSON.parse(text);
+  const events = text.split(/\r?\n\r?\n/).map((event) => event.split(/\r?\n/)
+    .filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trim()).join('\n')).filter(Boolean);
+  return JSON.parse(events.at(-1));
+}
+
+/** The text of a tool's result. */
+export function resultText(response) {
+  return response.json.result?.content?.[0]?.text;
+}
