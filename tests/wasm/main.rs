@@ -9,7 +9,10 @@
     reason = "tests may panic, and say why"
 )]
 
+mod authentication;
+mod configuration;
 #[expect(dead_code, reason = "the host offers more than the themes use so far")]
 mod host;
 mod host_selftest;
 mod hostcall_failures;
+mod support;

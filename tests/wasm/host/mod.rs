@@ -111,6 +111,24 @@ impl Builder {
     /// [`ConfigRejected`] when `proxy_on_vm_start` or `proxy_on_configure` returned
     /// false or trapped. Envoy then keeps the previous configuration.
     pub(crate) fn start(self, configuration: impl ToString) -> Result<Vm, ConfigRejected> {
+        let (vm, started) = self.begin();
+        if started && vm.configure(configuration) {
+            return Ok(vm);
+        }
+        let mut inner = vm.inner();
+        inner.state().trap = None;
+        Err(ConfigRejected { log: std::mem::take(&mut inner.state().log) })
+    }
+
+    /// Starts a root context that never gets a configuration, as a host that serves
+    /// on in spite of a rejected first one.
+    pub(crate) fn start_unconfigured(self) -> Vm {
+        let (vm, started) = self.begin();
+        assert!(started, "the module did not start");
+        vm
+    }
+
+    fn begin(self) -> (Vm, bool) {
         let mut store = Store::new(&ENGINE, self.state);
         store.limiter(|state| &mut state.limits);
         store.set_fuel(LONGEST_CALLBACK).unwrap();
@@ -122,23 +140,14 @@ impl Builder {
         let instance = linker.instantiate(&mut store, &self.module).expect("instantiation");
         let vm = Vm(Rc::new(RefCell::new(Inner { store, instance, next: ROOT + 1 })));
         let mut inner = vm.inner();
-        let state = inner.state();
-        state.plugin_configuration = configuration.to_string().into_bytes();
-        state.contexts.insert(ROOT);
-        let size = u32::try_from(state.plugin_configuration.len()).unwrap();
-        let accepted = (|| {
+        inner.state().contexts.insert(ROOT);
+        let started = (|| {
             inner.call::<(), ()>("_initialize", ROOT, ())?;
             inner.call::<_, ()>("proxy_on_context_create", ROOT, (ROOT, 0))?;
-            let started: u32 = inner.call("proxy_on_vm_start", ROOT, (ROOT, 0))?;
-            let configured: u32 = inner.call("proxy_on_configure", ROOT, (ROOT, size))?;
-            Some(started != 0 && configured != 0)
+            inner.call::<_, u32>("proxy_on_vm_start", ROOT, (ROOT, 0))
         })();
-        if accepted == Some(true) {
-            drop(inner);
-            return Ok(vm);
-        }
-        inner.state().trap = None;
-        Err(ConfigRejected { log: std::mem::take(&mut inner.state().log) })
+        drop(inner);
+        (vm, started.is_some_and(|started| started != 0))
     }
 }
 
@@ -175,7 +184,9 @@ impl Vm {
         let mut inner = self.inner();
         inner.state().plugin_configuration = configuration.to_string().into_bytes();
         let size = u32::try_from(inner.state().plugin_configuration.len()).unwrap();
-        inner.call::<_, u32>("proxy_on_configure", ROOT, (ROOT, size)).unwrap_or(0) != 0
+        let configured = inner.call::<_, u32>("proxy_on_configure", ROOT, (ROOT, size));
+        inner.run_deferred(None);
+        configured.unwrap_or(0) != 0
     }
 
     /// Moves the clock. Nothing runs by itself: see [`Vm::tick`].
@@ -265,6 +276,12 @@ impl Vm {
     /// Lets a callout time out: Envoy answers with its own 504.
     pub(crate) fn time_out_callout(&self, callout: &Callout) {
         self.answer(callout, 504, [("content-type", "text/plain")], "upstream request timeout");
+    }
+
+    /// Forgets that a callout was answered, so that it can be answered once more: what
+    /// only a broken host does.
+    pub(crate) fn unanswer(&self, callout: &Callout) {
+        self.inner().state().answered.remove(&callout.token);
     }
 
     /// Every hostcall so far.
