@@ -558,7 +558,11 @@ impl Gate {
                 return Ok((state, go_on()));
             }
             // The MCP server answers a body it was not shown. A refusal may pass.
-            state if status.is_some_and(|status| status >= 400) => return Ok((state, go_on())),
+            state if status.is_some_and(|status| status >= 400) => {
+                self.account.note(|record| record.upstream_status = status);
+                let response_headers = self.response_edits(headers);
+                return Ok((state, Effects { response_headers, ..go_on() }));
+            }
             _ => {
                 return Err(Denial::new(
                     Code::ResponsePremature,
@@ -568,11 +572,16 @@ impl Gate {
         };
         self.account.note(|record| record.upstream_status = status);
         let (relay, mut effects) = relay.on_headers(headers, end, from_upstream)?;
-        let forged = headers.names().filter(|name| is_ours(name));
-        effects.response_headers.extend(forged.map(|name| HeaderEdit::Remove(name.to_owned())));
-        let decision_id = self.account.decision_id.clone();
-        effects.response_headers.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
+        effects.response_headers.extend(self.response_edits(headers));
         Ok((State::Forwarded(relay), effects))
+    }
+
+    /// Whatever the response says in our name is forged; the decision id is ours.
+    fn response_edits(&self, headers: &Headers) -> Vec<HeaderEdit> {
+        let forged = headers.names().filter(|name| is_ours(name));
+        let mut edits: Vec<_> = forged.map(|name| HeaderEdit::Remove(name.to_owned())).collect();
+        edits.push(HeaderEdit::Set(DECISION_ID_HEADER, self.account.decision_id.clone()));
+        edits
     }
 
     fn response_body(

@@ -45,7 +45,7 @@ fn a_json_list_is_cut_to_what_its_reader_may_use() {
     assert_eq!(effects.flow, Flow::Continue);
     let stale = [remove("content-length"), remove("etag"), decision_id()];
     assert_eq!(effects.response_headers, stale);
-    assert_eq!(driver.response_body(&LIST[..20], false), Effects::default());
+    assert_eq!(driver.response_body(LIST.split_at(20).0, false), Effects::default());
     assert_eq!(text(driver.response_body(LIST, true)), VISIBLE);
     let record = driver.done();
     assert_eq!(record["outcome"], "allow");
@@ -225,5 +225,18 @@ fn an_answer_before_the_decision_is_refused() {
         let effects = driver.response(&[(":status", "503")], false);
         assert_eq!((effects.flow, effects.reply), (Flow::Continue, None));
         assert_eq!(driver.done()["outcome"], "deny");
+    }
+}
+
+#[test]
+fn an_error_before_the_decision_cannot_forge_what_we_say() {
+    for mode in BOTH_MODES {
+        let mut driver = Driver::new(mode);
+        driver.request(&Request::post(&token("docs.read")));
+        let forged = [(":status", "413"), ("x-countersign-decision-id", "f")];
+        let effects = driver.response(&forged, false);
+        let edits = [remove("x-countersign-decision-id"), decision_id()];
+        assert_eq!(effects.response_headers, edits);
+        assert_eq!(driver.done()["upstream_status"], 413);
     }
 }
