@@ -32,7 +32,7 @@ fn reader() -> Request {
     Request::post(&token("docs.read"))
 }
 
-/// A `tools/call` of revision 2026-07-28 and the headers that mirror it.
+/// A request of revision 2026-07-28: the headers that mirror it, and its body.
 fn modern(method: &str, name: Option<&str>) -> (Request, String) {
     let mut params = json!({ "_meta": {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -250,7 +250,7 @@ impl Driver {
         self.on(Event::RequestTrailers { names, body: &Bytes(body.as_bytes()) })
     }
 
-    /// The awaited fetch ends, with the keys or with this status; the stream is told.
+    /// The awaited fetch ends with this status, at 200 with the keys; the stream is told.
     pub(super) fn keys_settle(&mut self, status: u16, body: &str) -> Effects {
         let _ = self.worker.on_tick(&self.host);
         let fetch = self.host.callouts.borrow().len();
