@@ -1,7 +1,7 @@
 //! Random requests and random orders of callbacks, from seeds, against the module: no
 //! request stops a worker, and nothing undecided goes upstream.
 
-use crate::host::{Callback, HostFlag, Outcome, Vm};
+use crate::host::{Callback, Outcome, Vm};
 use crate::support::{
     CALL, Lines, MODES, UNKNOWN, assert_serves, assert_withheld, fetch, jwks, post, remote, sign,
     start, token, with,
@@ -158,12 +158,12 @@ fn random_header_lists_stop_no_worker_and_give_nobody_a_scope() {
 }
 
 #[test]
-fn random_bodies_stop_no_worker_and_call_no_other_tool() {
+fn random_bodies_stop_no_worker_and_mean_to_a_lenient_reader_what_was_decided() {
     for (flag, mode) in MODES {
         let (vm, mut random) = (start(flag, mode), Random(2));
-        let token = token(&vm, "");
+        let token = token(&vm, "docs.read");
+        let mut allowed = 0;
         for _ in 0..ROUNDS {
-            // Without scopes no tool is callable, whatever a mutation makes of the call.
             let body = random.mutate(CALL.as_bytes().to_vec());
             let stream = vm.stream();
             stream.request_headers(post(&token), false);
@@ -175,10 +175,19 @@ fn random_bodies_stop_no_worker_and_call_no_other_tool() {
             } else {
                 stream.request_body(&body[cut..], true);
             }
-            assert_withheld(&stream, mode);
-            assert!(stream.downstream().ended(), "every request has its answer");
+            if stream.upstream().ended() {
+                allowed += 1;
+                assert_eq!(stream.upstream().body(), body);
+                let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!(read["method"], "tools/call");
+                assert_eq!(read["params"]["name"], "search");
+            } else {
+                assert_withheld(&stream, mode);
+                assert!(stream.downstream().ended(), "every request has its answer");
+            }
             stream.finish();
         }
+        assert!((1..ROUNDS / 2).contains(&allowed), "{allowed} of {ROUNDS}");
         assert_serves(&vm);
     }
 }
@@ -207,31 +216,30 @@ fn random_tokens_stop_no_worker_and_are_refused() {
 #[test]
 fn random_orders_of_callbacks_stop_no_worker_and_release_nothing() {
     for (flag, mode) in MODES {
-        let (mut vm, mut random) = (start(flag, mode), Random(4));
+        let (vm, mut random) = (start(flag, mode), Random(4));
         for _ in 0..ROUNDS {
             let (token, body) = powerless(&vm, &mut random);
             let stream = vm.stream();
-            for step in 0..random.below(10) {
-                if step == 2 && !stream.upstream().ended() && stream.downstream().is_empty() {
-                    stream.request_headers(post(&token), false);
-                    stream.request_body(body, random.chance(2));
+            let arrived = random.chance(2);
+            if arrived {
+                stream.request_headers(post(&token), false);
+                if random.chance(2) {
+                    stream.request_body(&body[..random.below(body.len())], false);
                 }
-                if random.chance(3) {
+            }
+            for _ in 0..random.below(8) {
+                stream.drive(random.callback());
+                if random.chance(4) {
                     vm.tick();
                 }
-                stream.drive(random.callback());
-                if let Some(trap) = vm.take_trap() {
-                    panic!("{trap:?}");
-                }
-                if stream.downstream().ended() || step > 2 {
-                    break;
-                }
+            }
+            if arrived {
+                stream.request_body(body, true);
             }
             assert_withheld(&stream, mode);
             stream.finish();
         }
-        assert_serves(&vm);
-        vm = start(HostFlag::Default, "stream");
+        // A trap on the way would have failed the test here at the latest.
         assert_serves(&vm);
     }
 }
