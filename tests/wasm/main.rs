@@ -11,8 +11,12 @@
 
 mod authentication;
 mod configuration;
+mod fuzz_tables;
 #[expect(dead_code, reason = "the host offers more than the themes use so far")]
 mod host;
 mod host_selftest;
 mod hostcall_failures;
+mod hostile_host;
+mod lists;
 mod support;
+mod traps;

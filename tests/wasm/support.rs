@@ -10,9 +10,13 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Each host flag with the `host_mode` that is meant for it.
-pub(crate) const MODES: [(HostFlag, &str); 2] =
-    [(HostFlag::Default, "stream"), (HostFlag::StopIteration, "hold")];
+/// The host flags and `host_mode`s that go together. `hold` needs the flag; `stream` works
+/// with both, though with the flag set the host shows it bodies earlier.
+pub(crate) const MODES: [(HostFlag, &str); 3] = [
+    (HostFlag::Default, "stream"),
+    (HostFlag::StopIteration, "stream"),
+    (HostFlag::StopIteration, "hold"),
+];
 
 /// A call that takes `docs.read`.
 pub(crate) const CALL: &str =

@@ -1,0 +1,286 @@
+//! Random requests and random orders of callbacks, from seeds, against the module: no
+//! request stops a worker, and nothing undecided goes upstream.
+
+use crate::host::{Callback, Outcome, Vm};
+use crate::support::{
+    CALL, Lines, MODES, UNKNOWN, assert_serves, assert_withheld, fetch, jwks, post, remote, sign,
+    start, token, with,
+};
+
+/// Rounds per mode: some seconds in all.
+const ROUNDS: u64 = 1500;
+
+/// SplitMix64: good enough, and the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
+    }
+
+    fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    fn bytes(&mut self, most: usize) -> Vec<u8> {
+        (0..self.below(most)).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+
+    /// A few changes: bytes changed, removed, added, doubled, cut off.
+    fn mutate(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len());
+            match self.below(5) {
+                0 if !bytes.is_empty() => bytes[at] = self.next().to_le_bytes()[0],
+                1 if !bytes.is_empty() => drop(bytes.remove(at)),
+                2 => bytes.insert(at, *self.pick(b"\"{}[]:,\\\0\xff\r\n 0e-")),
+                3 => bytes.extend_from_within(at..),
+                _ => bytes.truncate(at),
+            }
+        }
+        bytes
+    }
+
+    /// Good lines, with some changed, doubled or gone, and some of anything.
+    fn lines(&mut self, token: &str) -> Lines {
+        const NAMES: [&str; 16] = [
+            ":authority",
+            ":method",
+            ":path",
+            ":scheme",
+            "authorization",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "dpop",
+            "mcp-method",
+            "mcp-name",
+            "mcp-protocol-version",
+            "mcp-session-id",
+            "origin",
+            "traceparent",
+            "upgrade",
+        ];
+        const VALUES: [&str; 12] = [
+            "",
+            "GET",
+            "DELETE",
+            "CONNECT",
+            "/",
+            "/.well-known/oauth-protected-resource/mcp",
+            "*",
+            "2026-07-28",
+            "tools/call",
+            "search",
+            "Bearer",
+            "=?base64?eA?=",
+        ];
+        let mut lines = post(token);
+        for _ in 0..self.below(3) {
+            let name = *self.pick(&NAMES);
+            let value = match self.below(3) {
+                0 => self.bytes(60),
+                1 => self.pick(&VALUES).as_bytes().to_vec(),
+                _ => {
+                    let value = self.pick(&lines).1.clone();
+                    self.mutate(value)
+                }
+            };
+            match self.below(3) {
+                0 => lines.push((name, value)),
+                1 => lines = with(lines, name, value),
+                _ => drop(lines.remove(self.below(lines.len()))),
+            }
+        }
+        lines
+    }
+
+    fn callback(&mut self) -> Callback {
+        let sizes = [0, 1, 80, 1 << 20, u32::MAX];
+        let (size, count, end) = (*self.pick(&sizes), *self.pick(&sizes), self.chance(2));
+        match self.below(7) {
+            0 => Callback::RequestHeaders { count, end },
+            1 => Callback::RequestBody { size, end },
+            2 => Callback::RequestTrailers { count },
+            3 => Callback::ResponseHeaders { count, end },
+            4 => Callback::ResponseBody { size, end },
+            5 => Callback::ResponseTrailers { count },
+            _ => Callback::Done,
+        }
+    }
+}
+
+/// Tokens with which nothing may go on but headers: no scope, a forged signature.
+fn powerless(vm: &Vm, random: &mut Random) -> (String, &'static str) {
+    let good = token(vm, "docs.read");
+    match random.below(3) {
+        0 => (token(vm, "other"), CALL),
+        1 => (good, UNKNOWN),
+        _ => (sign("k2", &crate::support::claims(vm, "docs.read")), CALL),
+    }
+}
+
+#[test]
+fn random_header_lists_stop_no_worker_and_give_nobody_a_scope() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start(flag, mode), Random(1));
+        for _ in 0..ROUNDS {
+            let (token, body) = powerless(&vm, &mut random);
+            let lines = random.lines(&token);
+            // A GET or DELETE has no body to decide on: sessions are open to everybody.
+            let method = lines.iter().find(|(name, _)| *name == ":method");
+            let session = method.is_some_and(|(_, method)| method != b"POST");
+            let stream = vm.stream();
+            let end = random.chance(8);
+            stream.request_headers(lines, end);
+            if !end {
+                stream.request_body(body, true);
+            }
+            if !session {
+                assert_withheld(&stream, mode);
+            }
+            stream.finish();
+        }
+        assert_serves(&vm);
+    }
+}
+
+#[test]
+fn random_bodies_stop_no_worker_and_mean_to_a_lenient_reader_what_was_decided() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start(flag, mode), Random(2));
+        let token = token(&vm, "docs.read");
+        let mut allowed = 0;
+        for _ in 0..ROUNDS {
+            let body = random.mutate(CALL.as_bytes().to_vec());
+            let stream = vm.stream();
+            stream.request_headers(post(&token), false);
+            let cut = random.below(body.len());
+            stream.request_body(&body[..cut], false);
+            if random.chance(4) {
+                stream.request_body(&body[cut..], false);
+                stream.request_trailers([("x-t", random.bytes(9))]);
+            } else {
+                stream.request_body(&body[cut..], true);
+            }
+            if stream.upstream().ended() {
+                allowed += 1;
+                assert_eq!(stream.upstream().body(), body);
+                let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!(read["method"], "tools/call");
+                assert_eq!(read["params"]["name"], "search");
+            } else {
+                assert_withheld(&stream, mode);
+                assert!(stream.downstream().ended(), "every request has its answer");
+            }
+            stream.finish();
+        }
+        assert!((1..ROUNDS / 2).contains(&allowed), "{allowed} of {ROUNDS}");
+        assert_serves(&vm);
+    }
+}
+
+#[test]
+fn random_tokens_stop_no_worker_and_are_refused() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start(flag, mode), Random(3));
+        let good = token(&vm, "docs.read").into_bytes();
+        for _ in 0..ROUNDS {
+            let mutated = random.mutate(good.clone());
+            if mutated == good {
+                continue;
+            }
+            let bearer = [b"Bearer ".as_slice(), &mutated].concat();
+            let stream = vm.stream();
+            let outcome = stream.request_headers(with(post("t"), "authorization", &bearer), false);
+            assert_eq!(outcome, Outcome::Replied, "{}", bearer.escape_ascii());
+            assert!(stream.upstream().is_empty());
+            stream.finish();
+        }
+        assert_serves(&vm);
+    }
+}
+
+#[test]
+fn random_orders_of_callbacks_stop_no_worker_and_release_nothing() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start(flag, mode), Random(4));
+        for _ in 0..ROUNDS {
+            let (token, body) = powerless(&vm, &mut random);
+            let stream = vm.stream();
+            let arrived = random.chance(2);
+            if arrived {
+                stream.request_headers(post(&token), false);
+                if random.chance(2) {
+                    stream.request_body(&body[..random.below(body.len())], false);
+                }
+            }
+            for _ in 0..random.below(8) {
+                stream.drive(random.callback());
+                if random.chance(4) {
+                    vm.tick();
+                }
+            }
+            if arrived {
+                stream.request_body(body, true);
+            }
+            assert_withheld(&stream, mode);
+            stream.finish();
+        }
+        // A trap on the way would have failed the test here at the latest.
+        assert_serves(&vm);
+    }
+}
+
+#[test]
+fn random_interleavings_of_streams_and_fetches_mix_nobody_up() {
+    for (flag, mode) in MODES {
+        let mut random = Random(5);
+        for _ in 0..40 {
+            let vm = Vm::with(flag).start(remote(mode)).unwrap();
+            let streams: Vec<_> = (0..12)
+                .map(|index| {
+                    let allowed = index % 2 == 0;
+                    let token = token(&vm, if allowed { "docs.read" } else { "other" });
+                    let stream = vm.stream();
+                    stream.request_headers(post(&token), false);
+                    if random.chance(2) {
+                        vm.tick();
+                    }
+                    let late = random.chance(2);
+                    if !late {
+                        stream.request_body(CALL, true);
+                    }
+                    let gone = random.chance(5);
+                    if gone {
+                        stream.finish();
+                    }
+                    (stream, allowed, late, gone)
+                })
+                .collect();
+            fetch(&vm, 200, jwks(&["k1"]));
+            for (stream, allowed, late, gone) in streams {
+                if late && !gone {
+                    stream.request_body(CALL, true);
+                }
+                if gone {
+                    assert_withheld(&stream, "hold");
+                } else {
+                    assert_eq!(stream.upstream().ended(), allowed);
+                }
+            }
+        }
+    }
+}
