@@ -63,11 +63,11 @@ for (const stack of fleet.stacks) {
       refused('a shorter path', 404, () => call({ path: '/typescript' }), 'unknown_server');
       refused('another case', 404, () => call({ path: '/TypeScript/mcp' }), 'unknown_server');
       refused('a path parameter', 404, () => call({ path: '/typescript/mcp;x=1' }), 'unknown_server');
-      for (const path of ['/typescript%2fmcp', '/typescript%5cmcp', '/typescript\\mcp', '/typescript/mcp%00', '/typescript/%2e%2e%2fpython/mcp']) {
+      for (const path of ['/typescript%2fmcp', '/typescript%5cmcp', '/typescript/mcp%00', '/typescript/%2e%2e%2fpython/mcp']) {
         refused(`an encoded path: ${path}`, [400, 404], () => call({ path }));
       }
       test('what Envoy normalises is decided upon in the form that goes on', async () => {
-        for (const path of ['//typescript//mcp', '/x/../typescript/mcp', '/typescript/./mcp', '/typescript/m%63p']) {
+        for (const path of ['//typescript//mcp', '/x/../typescript/mcp', '/typescript/./mcp', '/typescript/m%63p', '/typescript\\mcp']) {
           await stack.forget();
           const response = await call({ path });
           const requests = await stack.reached();

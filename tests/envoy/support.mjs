@@ -68,7 +68,7 @@ export async function startFleet({ matrix = MODES, alg, ports = {}, ...options }
       ...entry,
     });
     started.push(envoy);
-    return new Stack(envoy, { name: name ?? `${entry.mode}, workers: ${entry.workers}`, backends });
+    return new Stack(envoy, { name: name ?? `${entry.mode}, workers: ${entry.workers}`, workers: entry.workers, backends });
   }));
   const failed = starting.find(({ status }) => status === 'rejected');
   if (failed) {
@@ -80,10 +80,8 @@ export async function startFleet({ matrix = MODES, alg, ports = {}, ...options }
 
 /** One Envoy with the filter, and what is around it. */
 class Stack {
-  constructor(envoy, { name, backends }) {
-    Object.assign(this, envoy);
-    this.name = name;
-    this.backends = backends;
+  constructor(envoy, { name, workers, backends }) {
+    Object.assign(this, envoy, { name, workers, backends });
     this.issuer = backends.issuer;
     this.urls = Object.fromEntries(SERVERS.map((server) => [server, resourceUrl(envoy.origin, server)]));
     [this.key] = JSON.parse(readFileSync(backends.keyFile, 'utf8')).keys;
@@ -113,7 +111,7 @@ class Stack {
    * Header text is Latin-1: a character is a byte. `body` is text, a Buffer, or an array of them
    * to be sent chunked, one by one.
    */
-  send({ server = 'typescript', method = 'POST', path, token, headers = [], body, pause = 0 } = {}) {
+  send({ server = 'typescript', method = 'POST', path, token, headers = [], body, pause = 0, limit } = {}) {
     const { host, pathname } = new URL(this.urls[server]);
     const chunked = Array.isArray(body);
     const content = body === undefined || chunked ? undefined : Buffer.from(body);
@@ -137,7 +135,7 @@ class Stack {
     } else if (content) {
       pieces.push(content);
     }
-    return exchange(this.origin, pieces, { pause, method });
+    return exchange(this.origin, pieces, { pause, method, limit });
   }
 
   /** Calls a tool or another method, in the modern or the legacy era. */
