@@ -272,8 +272,10 @@ impl HttpContext for Http {
         let event = Event::ResponseHeaders {
             headers: headers(MapType::HttpResponseHeaders),
             end,
+            // Where the host does not tell, it is filtered like the server's.
             from_upstream: &|| {
-                attribute_text(&["response", "code_details"]).as_deref() == Some("via_upstream")
+                attribute_text(&["response", "code_details"])
+                    .is_none_or(|details| details == "via_upstream")
             },
         };
         self.deliver(event, Phase::ResponseHeaders)

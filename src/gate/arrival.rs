@@ -164,6 +164,10 @@ pub(super) fn check_form(
         name: owned(headers, "mcp-name")?,
         session: owned(headers, "mcp-session-id")?,
     };
+    // A list joined on the way (RFC 9110 section 5.3) is two lines in one.
+    if mcp.session.as_deref().is_some_and(|session| session.contains(',')) {
+        return Err(Denial::new(Code::HeaderRepeated, "mcp-session-id has a comma"));
+    }
     check_origin(headers, server)?;
     check_query(headers)?;
     match method {
