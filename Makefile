@@ -71,7 +71,7 @@ lint: wasm-target
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --lib --quiet --document-private-items
+	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --locked --no-deps --lib --quiet --document-private-items
 
 .PHONY: schema
 schema:
