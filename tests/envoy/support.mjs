@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -333,4 +334,37 @@ function messageOf(text) {
 /** The text of a tool's result. */
 export function resultText(response) {
   return response.json.result?.content?.[0]?.text;
+}
+
+/** Calls a tool in the modern era; with a good token unless `token` is given, `undefined` included. */
+export async function whoami(stack, { tool = 'whoami', headers = [], ...options } = {}) {
+  const message = rpcMessage('tools/call', { name: tool, arguments: {} });
+  const given = new Set(headers.map(([name]) => name));
+  return stack.send({
+    ...('token' in options ? {} : { token: await stack.token() }),
+    ...options,
+    headers: [...message.headers.filter(([name]) => !given.has(name)), ...headers],
+    body: message.body,
+  });
+}
+
+/** One request over HTTP/2, with or without trailers. */
+export async function http2Call(stack, { session, tool, method = 'tools/call', trailers }) {
+  const client = session ?? connectHttp2(stack.origin);
+  try {
+    const { headers, body } = rpcMessage(method, tool ? { name: tool, arguments: {} } : {});
+    const stream = client.request({
+      ':method': 'POST', ':path': '/typescript/mcp', 'content-type': 'application/json', accept: 'application/json, text/event-stream',
+      authorization: `Bearer ${await stack.token()}`, ...Object.fromEntries(headers),
+    }, { waitForTrailers: Boolean(trailers) });
+    if (trailers) stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+    stream.setTimeout(10_000, () => stream.destroy(new Error('no answer in 10 s')));
+    stream.end(body);
+    const [response] = await once(stream, 'response');
+    let text = '';
+    for await (const chunk of stream.setEncoding('utf8')) text += chunk;
+    return { headers: response, text };
+  } finally {
+    if (!session) client.close();
+  }
 }
