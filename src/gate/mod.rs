@@ -85,7 +85,7 @@ enum State {
     AwaitingBody {
         arrival: Arrival,
         caller: Rc<Verified<AccessToken>>,
-        held: bool,
+        headers: HeadersAre,
         hold: HoldWatch,
     },
     /// The request went on.
@@ -103,6 +103,17 @@ enum BodyProgress {
     Incomplete,
     /// All of it is in the host's buffer.
     Complete,
+}
+
+/// Where the headers of a request are whose body is not decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeadersAre {
+    /// With us.
+    Held,
+    /// On their way to the MCP server, since they arrived.
+    Released,
+    /// The same, since a wait for keys ended.
+    ReleasedLate,
 }
 
 /// A credential. Has no `Debug`, so that it cannot be written by accident.
@@ -167,6 +178,10 @@ impl Gate {
             Event::RequestBody { body, end } => {
                 let progress = if end { BodyProgress::Complete } else { BodyProgress::Incomplete };
                 self.body_came(state, body, progress, worker, host)
+            }
+            // Envoy sends such a request on without its body.
+            Event::RequestTrailers { .. } if state.is_released_late() => {
+                Err(Denial::new(Code::HostFailure, "trailers after a wait for keys"))
             }
             Event::RequestTrailers { names, body } => self
                 .body_came(state, body, BodyProgress::Complete, worker, host)
@@ -319,7 +334,9 @@ impl Gate {
             host,
         );
         match outcome {
-            Outcome::Verified(caller) => self.authenticated(arrival, caller, hold, worker, host),
+            Outcome::Verified(caller) => {
+                self.authenticated(arrival, caller, hold, attempt, worker, host)
+            }
             Outcome::NeedsKeys(issuer) => {
                 let effects = Effects { wake: Some(Wake::Keys(issuer)), ..Effects::default() };
                 Ok((State::AwaitingKeys { arrival, token, issuer, body, hold }, effects))
@@ -345,6 +362,7 @@ impl Gate {
         arrival: Arrival,
         caller: Rc<Verified<AccessToken>>,
         hold: HoldWatch,
+        attempt: Attempt,
         worker: &Worker,
         host: &dyn Host,
     ) -> Step {
@@ -364,8 +382,12 @@ impl Gate {
         // Resuming a stream releases its buffered body with its headers. So where a
         // host has begun to show the body (the hold flag with a `stream` configuration),
         // the headers have to wait for the decision too.
-        let held = worker.host_mode == HostMode::Hold || hold.shown;
-        let effects = if held {
+        let headers = match attempt {
+            _ if worker.host_mode == HostMode::Hold || hold.shown => HeadersAre::Held,
+            Attempt::First => HeadersAre::Released,
+            Attempt::AfterFetch => HeadersAre::ReleasedLate,
+        };
+        let effects = if headers == HeadersAre::Held {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
         } else {
             Effects {
@@ -374,7 +396,7 @@ impl Gate {
                 ..Effects::default()
             }
         };
-        Ok((State::AwaitingBody { arrival, caller, held, hold }, effects))
+        Ok((State::AwaitingBody { arrival, caller, headers, hold }, effects))
     }
 
     fn keys_settled(
@@ -417,15 +439,16 @@ impl Gate {
                 let state = State::AwaitingKeys { arrival, token, issuer, body: progress, hold };
                 Ok((state, Effects::default()))
             }
-            State::AwaitingBody { arrival, caller, held, hold } => {
+            State::AwaitingBody { arrival, caller, headers, hold } => {
                 if body.size() > MAX_BODY {
                     return Err(too_large());
                 }
                 if progress == BodyProgress::Complete {
+                    let held = headers == HeadersAre::Held;
                     return self.read_and_decide(arrival, caller, held, body, worker, host);
                 }
                 let hold = HoldWatch { shown: true, ..hold };
-                Ok((State::AwaitingBody { arrival, caller, held, hold }, Effects::default()))
+                Ok((State::AwaitingBody { arrival, caller, headers, hold }, Effects::default()))
             }
             state => Ok(out_of_order(state)),
         }
@@ -553,9 +576,13 @@ impl Gate {
         let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
         let relay = match state {
             State::Forwarded(relay) => relay,
-            // Our own reply on its way out, or the proxy's (a timeout, say).
-            state if matches!(state, State::Answered) || !from_upstream() => {
-                return Ok((state, go_on()));
+            state @ State::Answered => return Ok((state, go_on())),
+            // The proxy's own to a request it did not let through to us.
+            state @ State::Arriving if !from_upstream() => return Ok((state, go_on())),
+            // The proxy's own (a timeout, say).
+            state if !from_upstream() => {
+                let response_headers = self.response_edits(headers);
+                return Ok((state, Effects { response_headers, ..go_on() }));
             }
             // The MCP server answers a body it was not shown. A refusal may pass.
             state if status.is_some_and(|status| status >= 400) => {
@@ -601,6 +628,12 @@ impl Gate {
             }
         };
         (State::Forwarded(relay), effects)
+    }
+}
+
+impl State {
+    fn is_released_late(&self) -> bool {
+        matches!(self, State::AwaitingBody { headers: HeadersAre::ReleasedLate, .. })
     }
 }
 

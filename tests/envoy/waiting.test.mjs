@@ -77,11 +77,14 @@ describe('Continue while a callout is pending', async () => {
       ['content-length, denied', 'delete_doc', 403, (text) => text],
       ['chunked, denied', 'delete_doc', 403, (text) => [text.slice(0, 20), text.slice(20)]],
     ];
+    // Without the flag Envoy would send a request with trailers on without its body, so it is
+    // refused as our failure, and a second try finds the keys.
+    const losesBody = configuration.name === 'stream';
     const overHttp2 = [
       ['HTTP/2', 'whoami', 200, undefined],
       ['HTTP/2, denied', 'delete_doc', 403, undefined],
-      ['HTTP/2 with trailers', 'whoami', 200, { 'x-trailer': '1' }],
-      ['HTTP/2 with trailers, denied', 'delete_doc', 403, { 'x-trailer': '1' }],
+      ['HTTP/2 with trailers', 'whoami', losesBody ? 503 : 200, { 'x-trailer': '1' }],
+      ['HTTP/2 with trailers, denied', 'delete_doc', losesBody ? 503 : 403, { 'x-trailer': '1' }],
     ];
     describe(configuration.name, () => {
       let own;
@@ -122,7 +125,7 @@ describe('Continue while a callout is pending', async () => {
         test(name, () => assert.equal(answers[index].status, status, answers[index].text));
       }
       test('the server got the allowed bodies and no others', () => {
-        assert.deepEqual(bodies, Array.from({ length: 4 }, () => body('whoami')));
+        assert.deepEqual(bodies, Array.from({ length: losesBody ? 3 : 4 }, () => body('whoami')));
       });
     });
   }

@@ -146,6 +146,17 @@ fn waiting_for_keys_loses_no_body_and_releases_none() {
     }
 }
 
+/// Envoy sends such a request on with an empty body (measured on 1.40).
+#[test]
+fn trailers_after_a_wait_with_released_headers_are_refused() {
+    let mut driver = Driver::of(&remote_keys(HostMode::Stream));
+    driver.request(&Request::post(&token("docs.read")));
+    assert_eq!(driver.keys_settle(200, "").flow, Flow::Continue);
+    driver.body(&call("search"), false);
+    let effects = driver.trailers(&call("search"));
+    driver.denied(effects, 503, "host_failure");
+}
+
 #[test]
 fn a_denied_body_that_came_before_the_keys_stays() {
     for mode in BOTH_MODES {
