@@ -52,7 +52,7 @@ test-stack: stack
 # The compiled module in a real Envoy, in front of real MCP servers.
 .PHONY: test-envoy
 test-envoy: build build-faults stack
-	COUNTERSIGN_FAULTS_WASM=$(FAULTS_WASM) $(STACK_NODE) --test --test-concurrency=1 'tests/envoy/*.test.mjs'
+	COUNTERSIGN_FAULTS_WASM=$(FAULTS_WASM) $(STACK_NODE) --test --test-concurrency=2 'tests/envoy/*.test.mjs'
 
 .PHONY: manifests
 manifests: build stack $(STACK)/venv/manifests-installed
