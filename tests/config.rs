@@ -303,6 +303,18 @@ fn the_bootstraps_carry_valid_configurations() {
 }
 
 #[test]
+fn the_readmes_example_is_valid() {
+    let readme = include_str!("../README.md");
+    let (_, block) = readme.split_once("```jsonc\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    // A comment is two slashes after a blank; those of a URL follow a colon.
+    let lines = block.lines().map(|line| line.split_once(" // ").map_or(line, |(json, _)| json));
+    let loaded = load(lines.collect::<Vec<_>>().join("\n").as_bytes()).unwrap();
+    assert_eq!((loaded.issuers.len(), loaded.enforcement.servers.len()), (1, 1));
+    assert_eq!(loaded.warnings, vec![]);
+}
+
+#[test]
 fn lists_are_bounded() {
     let many = |count: usize| (0..count).map(|n| json!(format!("n{n}"))).collect::<Value>();
     for (pointer, path) in [

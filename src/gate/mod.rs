@@ -294,6 +294,12 @@ impl Gate {
             record.session =
                 arrival.headers.session.as_deref().map(|session| digest(session.as_bytes()));
         });
+        if worker.host_mode == HostMode::Hold && !end && received.is_none() {
+            return Err(Denial::new(
+                Code::HostUnsupported,
+                "the host does not tell what it received, so a hang would go unseen",
+            ));
+        }
         let token = Secret(bearer_token(headers, &server)?.to_owned());
         let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
         let hold = HoldWatch {

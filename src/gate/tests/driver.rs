@@ -111,8 +111,8 @@ pub(super) fn notification(method: &str) -> String {
 /// Request headers.
 #[derive(Clone)]
 pub(super) struct Request {
-    lines: Vec<(String, Vec<u8>)>,
-    end: bool,
+    pub(super) lines: Vec<(String, Vec<u8>)>,
+    pub(super) end: bool,
 }
 
 impl Request {

@@ -41,6 +41,29 @@ fn a_host_that_does_not_hold_denies_everything_from_then_on() {
     }
 }
 
+/// On such a host the check could find nothing, and a hang would go unseen.
+#[test]
+fn a_host_that_does_not_tell_what_it_received_cannot_hold() {
+    for (request, denied) in [
+        (Request::post(&token("docs.read")), true),
+        (Request::bodiless("GET", &token("docs.read")), false),
+    ] {
+        let mut driver = Driver::of(&config(HostMode::Hold));
+        let effects = driver.on(Event::RequestHeaders {
+            headers: Headers::new(request.lines),
+            end: request.end,
+            source: None,
+            received: None,
+            may_wait: true,
+        });
+        if denied {
+            driver.denied(effects, 503, "host_unsupported");
+        } else {
+            assert_eq!(effects.flow, Flow::Continue);
+        }
+    }
+}
+
 #[test]
 fn a_slow_client_does_not_trip_it() {
     let mut driver = waiting(&config(HostMode::Hold));
