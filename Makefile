@@ -42,7 +42,8 @@ test: test-rust test-stack test-envoy manifests
 # Unit tests, the configuration, and the compiled module in the in-process host.
 .PHONY: test-rust
 test-rust: build
-	$(if $(VECTORS),VECTORS=$(VECTORS)) COUNTERSIGN_WASM=$(WASM) cargo test --locked -- --show-output
+	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --lib --bins -- --show-output
+	COUNTERSIGN_WASM=$(WASM) cargo test --locked --test '*'
 
 # The parts of the demo by themselves.
 .PHONY: test-stack
