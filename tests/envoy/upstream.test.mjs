@@ -55,7 +55,7 @@ describe('replies from response phases: a list that cannot be filtered is not pa
 });
 
 // A stub, because no real server hangs on purpose.
-describe("Envoy's own 504, 503 and 404 pass", async () => {
+describe("Envoy's own 504 and 503 pass", async () => {
   const stub = await startStub(() => {});
   const own = await startFleet({
     ports: { mcp_typescript: stub.port, mcp_python: 1 },
