@@ -20,7 +20,9 @@
 //! mode. Everything else that goes upstream passes `Gate::forward`, after a decision
 //! that allows.
 
+mod account;
 mod arrival;
+mod denials;
 mod event;
 mod headers;
 mod relay;
@@ -35,19 +37,17 @@ pub use headers::{HeaderEdit, HeaderError, Headers};
 pub use server::{AuditSettings, Enforcement, HostMode, Server};
 pub use worker::Worker;
 
+use account::{Account, caller_fields, object};
 use arrival::{Arrival, Destination, HttpMethod, bearer_token, check_form, destination, is_ours};
+use denials::{denial, refused};
 use headers::encode_value;
 use relay::{Lists, Relay, Viewer};
-use worker::elapsed_ms;
 
-use crate::audit::{self, Record, Text, digest};
-use crate::host::{Counter, Host};
-use crate::mcp::{
-    Era, Id, ListKind, Message, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target,
-    read_message,
-};
-use crate::policy::{Decision, Form, Outcome as PolicyOutcome, Reason};
-use crate::reply::{Challenge, Code, DECISION_ID_HEADER, Denial, LocalReply, RpcError};
+use crate::audit::{Text, digest};
+use crate::host::Host;
+use crate::mcp::{ListKind, Message, Operation, read_message};
+use crate::policy::Form;
+use crate::reply::{Challenge, Code, DECISION_ID_HEADER, Denial, LocalReply};
 use crate::token::{AccessToken, Attempt, IssuerId, Outcome, TokenError, Verified};
 
 /// Largest request body that is read, in bytes. MCP arguments are small; the servers'
@@ -59,9 +59,6 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// is taken to ignore the hold flag. A host that holds shows them at once; filters
 /// before us may keep a body back for a moment, and a false alarm denies everything.
 const HOLD_CHECK_BOUND: Duration = Duration::from_secs(2);
-
-/// The decision id when the host has no randomness. Such requests are denied.
-const NO_DECISION_ID: &str = "none";
 
 /// The state machine of one HTTP stream.
 pub struct Gate {
@@ -130,14 +127,6 @@ struct HoldWatch {
     shown: bool,
 }
 
-/// The facts for the record, as they come to be known.
-struct Account {
-    started: SystemTime,
-    decided: Option<SystemTime>,
-    record: Option<Record>,
-    decision_id: String,
-}
-
 /// A step's outcome: the next state and what to do, or a denial.
 type Step = Result<(State, Effects), Denial>;
 
@@ -145,15 +134,7 @@ impl Gate {
     /// A gate at which nothing has arrived.
     #[must_use]
     pub fn new() -> Self {
-        Gate {
-            state: State::Arriving,
-            account: Account {
-                started: SystemTime::UNIX_EPOCH,
-                decided: None,
-                record: None,
-                decision_id: NO_DECISION_ID.to_owned(),
-            },
-        }
+        Gate { state: State::Arriving, account: Account::new() }
     }
 
     /// Takes what happened, says what to do.
@@ -221,7 +202,7 @@ impl Gate {
                 return effects;
             }
             Event::Done => {
-                let record = self.account.close(&state, host);
+                let record = self.account.close(state.how_far(), host);
                 self.state = state;
                 return Effects { record, ..go_on() };
             }
@@ -234,7 +215,7 @@ impl Gate {
             Err(denial) => {
                 self.state = State::Answered;
                 self.account.deny(&denial, host);
-                let reply = denial.reply(&self.account.decision_id);
+                let reply = denial.reply(self.account.decision_id());
                 Effects { reply: Some(reply), ..Effects::default() }
             }
         }
@@ -274,7 +255,7 @@ impl Gate {
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        if self.account.decision_id == NO_DECISION_ID {
+        if !self.account.has_decision_id() {
             return Err(Denial::new(Code::HostFailure, "the host gave no randomness"));
         }
         if !worker.is_configured() {
@@ -316,7 +297,7 @@ impl Gate {
         }
         self.account.note(|record| record.server = Some(server.resource.clone()));
         self.account.allow("metadata", host);
-        let reply = LocalReply::metadata(&server.metadata_document, &self.account.decision_id);
+        let reply = LocalReply::metadata(&server.metadata_document, self.account.decision_id());
         Ok((State::Answered, Effects { reply: Some(reply), ..Effects::default() }))
     }
 
@@ -550,7 +531,7 @@ impl Gate {
         worker: &Worker,
     ) -> Vec<HeaderEdit> {
         let mut edits = arrival.strip.clone();
-        let decision_id = self.account.decision_id.clone();
+        let decision_id = self.account.decision_id().to_owned();
         edits.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
         if !worker.audit.identity_headers {
             return edits;
@@ -613,7 +594,7 @@ impl Gate {
     fn response_edits(&self, headers: &Headers) -> Vec<HeaderEdit> {
         let forged = headers.names().filter(|name| is_ours(name));
         let mut edits: Vec<_> = forged.map(|name| HeaderEdit::Remove(name.to_owned())).collect();
-        edits.push(HeaderEdit::Set(DECISION_ID_HEADER, self.account.decision_id.clone()));
+        edits.push(HeaderEdit::Set(DECISION_ID_HEADER, self.account.decision_id().to_owned()));
         edits
     }
 
@@ -638,6 +619,14 @@ impl Gate {
 }
 
 impl State {
+    fn how_far(&self) -> &'static str {
+        match self {
+            State::AwaitingKeys { .. } => "while its token's key was fetched",
+            State::AwaitingBody { .. } => "before its body was complete",
+            State::Arriving | State::Forwarded(_) | State::Answered => "before it was decided",
+        }
+    }
+
     fn is_released_late(&self) -> bool {
         matches!(self, State::AwaitingBody { headers: HeadersAre::ReleasedLate, .. })
     }
@@ -646,113 +635,6 @@ impl State {
 impl Default for Gate {
     fn default() -> Self {
         Gate::new()
-    }
-}
-
-impl Account {
-    fn open(
-        &mut self,
-        headers: &Headers,
-        source: Option<String>,
-        worker: &Worker,
-        host: &dyn Host,
-    ) {
-        self.started = host.now();
-        if let Ok(bits) = host.random() {
-            self.decision_id = format!("{:032x}", u128::from_be_bytes(bits));
-        }
-        let trace_id = headers.informative("traceparent").and_then(|parent| parent.get(3..35));
-        self.record = Some(Record {
-            time: self.started,
-            decision_id: self.decision_id.clone(),
-            host_mode: match worker.host_mode {
-                HostMode::Stream => "stream",
-                HostMode::Hold => "hold",
-            },
-            outcome: "deny",
-            code: Code::ClientDisconnected.as_str(),
-            reason: None,
-            rules: Vec::new(),
-            policy_version: worker.policy_version.to_string(),
-            caller: None,
-            server: None,
-            http_method: headers.informative(":method").map(Text::new),
-            method: None,
-            object: None,
-            revision: None,
-            session: None,
-            scopes_required: Vec::new(),
-            source: source.as_deref().map(Text::new),
-            request_id: headers.informative("x-request-id").map(Text::new),
-            trace_id: trace_id.map(Text::new),
-            upstream_status: None,
-            decision_ms: 0,
-            total_ms: 0,
-        });
-    }
-
-    fn note(&mut self, fact: impl FnOnce(&mut Record)) {
-        if let Some(record) = &mut self.record {
-            fact(record);
-        }
-    }
-
-    fn operation(&mut self, operation: &Operation) {
-        self.note(|record| {
-            record.method = Some(Text::new(&operation.method));
-            record.object = object(&operation.target)
-                .map(|(kind, name)| audit::Object { kind, name: Text::new(name) });
-        });
-    }
-
-    fn judged(&mut self, decision: &Decision) {
-        self.note(|record| {
-            record.rules.clone_from(&decision.rules);
-            record.scopes_required = audit::scopes(&decision.required_scopes);
-        });
-    }
-
-    fn allow(&mut self, code: &'static str, host: &dyn Host) {
-        self.settle("allow", code, None, host);
-    }
-
-    fn deny(&mut self, denial: &Denial, host: &dyn Host) {
-        self.settle("deny", denial.code.as_str(), Some(denial.reason()), host);
-    }
-
-    /// A later denial replaces an allowance (a list that turned out unreadable).
-    fn settle(
-        &mut self,
-        outcome: &'static str,
-        code: &'static str,
-        reason: Option<&str>,
-        host: &dyn Host,
-    ) {
-        self.decided = Some(host.now());
-        host.count(Counter::Decision { outcome, code });
-        self.note(|record| {
-            record.outcome = outcome;
-            record.code = code;
-            record.reason = reason.map(Text::new);
-        });
-    }
-
-    /// The finished record. A stream that ended undecided was left by its client, or
-    /// ended by the proxy: nothing was allowed.
-    fn close(&mut self, state: &State, host: &dyn Host) -> Option<String> {
-        self.record.as_ref()?;
-        if self.decided.is_none() {
-            let reason = match state {
-                State::AwaitingKeys { .. } => "the stream ended while its token's key was fetched",
-                State::AwaitingBody { .. } => "the stream ended before its body was complete",
-                _ => "the stream ended before it was decided",
-            };
-            self.deny(&Denial::new(Code::ClientDisconnected, reason), host);
-        }
-        let mut record = self.record.take()?;
-        record.decision_ms = elapsed_ms(self.started, self.decided.unwrap_or(self.started));
-        record.total_ms = elapsed_ms(self.started, host.now());
-        Some(record.to_json())
     }
 }
 
@@ -789,92 +671,6 @@ fn hold_check(state: State, received: Option<u64>, worker: &mut Worker, host: &d
     }
     worker.host_cannot_hold(host);
     Err(Denial::new(Code::HostUnsupported, "the host withholds the body while headers are held"))
-}
-
-fn caller_fields(caller: &AccessToken) -> audit::Caller {
-    audit::Caller {
-        subject: Text::new(&caller.subject),
-        issuer: Text::new(&caller.issuer_url),
-        client_id: Text::new(&caller.client_id),
-        token_id: caller.token_id.as_deref().map(|id| digest(id.as_bytes())),
-        scopes_presented: audit::scopes(&caller.scopes),
-    }
-}
-
-/// Kind and name of a protected object.
-fn object(target: &Target) -> Option<(&'static str, &str)> {
-    match target {
-        Target::None => None,
-        Target::Tool(name) => Some(("tool", name)),
-        Target::Prompt(name) => Some(("prompt", name)),
-        Target::Resource(uri) => Some(("resource", uri)),
-        Target::ResourceTemplate(uri) => Some(("resource_template", uri)),
-        Target::Task(id) => Some(("task", id)),
-        Target::Subscription { resources, .. } => {
-            Some(("subscription", resources.first().map_or("", String::as_str)))
-        }
-    }
-}
-
-/// A message that could not be read.
-fn refused(refusal: Refusal) -> Denial {
-    let code = match refusal.reason {
-        RefusalReason::HeaderMismatch(_) => Code::HeaderMismatch,
-        RefusalReason::UnsupportedVersion { .. } => Code::VersionUnsupported,
-        _ => Code::MessageMalformed,
-    };
-    let text = refusal.reason.to_string();
-    let data = match &refusal.reason {
-        RefusalReason::UnsupportedVersion { requested } => {
-            Some(serde_json::json!({ "supported": SUPPORTED_VERSIONS, "requested": requested }))
-        }
-        _ => None,
-    };
-    let error = RpcError { code: refusal.reason.json_rpc_code(), message: text.clone(), data };
-    Denial::new(code, text).with_id(refusal.id).with_error(error)
-}
-
-/// The denial a decision asks for, in the shape the caller's side understands.
-fn denial(
-    decision: &Decision,
-    server: &Server,
-    operation: &Operation,
-    request: Option<(&Id, Era)>,
-) -> Option<Denial> {
-    let PolicyOutcome::Deny(reason) = decision.outcome else { return None };
-    let id = request.map(|(id, _)| id.clone());
-    let denied = match (reason, request) {
-        (Reason::MissingScope, _) => {
-            let challenge = Challenge::insufficient_scope(
-                &server.metadata_url,
-                decision.required_scopes.clone(),
-            );
-            Denial::new(Code::ScopeMissing, "the token lacks a scope of the operation")
-                .with_challenge(challenge)
-        }
-        (_, None) => Denial::new(Code::NotificationDenied, "the notification is not allowed"),
-        (Reason::MethodNotAllowed, Some((_, Era::Modern))) => {
-            Denial::new(Code::MethodUnknown, "the method is not allowed")
-        }
-        (Reason::MethodNotAllowed, Some((_, Era::Legacy))) => {
-            Denial::new(Code::MethodDenied, "the method is not allowed")
-        }
-        (Reason::NoRule, Some(_)) => Denial::new(Code::ObjectUnknown, "no rule names the object")
-            .with_error(RpcError::new(-32602, unknown_object(&operation.target))),
-    };
-    Some(denied.with_id(id))
-}
-
-/// The MCP servers' own words for what does not exist, so that a denial tells no more.
-fn unknown_object(target: &Target) -> String {
-    match target {
-        Target::Tool(name) => format!("Unknown tool: {name}"),
-        Target::Prompt(name) => format!("Unknown prompt: {name}"),
-        Target::Resource(uri) | Target::ResourceTemplate(uri) => {
-            format!("Resource not found: {uri}")
-        }
-        Target::None | Target::Task(_) | Target::Subscription { .. } => "Not found".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,172 @@
+//! What is known of one request, for its record.
+
+use std::time::SystemTime;
+
+use super::headers::Headers;
+use super::server::HostMode;
+use super::worker::{Worker, elapsed_ms};
+use crate::audit::{self, Record, Text, digest};
+use crate::host::{Counter, Host};
+use crate::mcp::{Operation, Target};
+use crate::policy::Decision;
+use crate::reply::{Code, Denial};
+use crate::token::AccessToken;
+
+/// The decision id when the host has no randomness. Such requests are denied.
+const NO_DECISION_ID: &str = "none";
+
+/// The facts for the record, as they come to be known.
+pub(super) struct Account {
+    started: SystemTime,
+    decided: Option<SystemTime>,
+    record: Option<Record>,
+    decision_id: String,
+}
+
+impl Account {
+    /// An account of nothing yet.
+    pub(super) fn new() -> Self {
+        Account {
+            started: SystemTime::UNIX_EPOCH,
+            decided: None,
+            record: None,
+            decision_id: NO_DECISION_ID.to_owned(),
+        }
+    }
+
+    /// Names the decision; `none` while there is none.
+    pub(super) fn decision_id(&self) -> &str {
+        &self.decision_id
+    }
+
+    /// Whether the decision could be given an id that nobody can guess.
+    pub(super) fn has_decision_id(&self) -> bool {
+        self.decision_id != NO_DECISION_ID
+    }
+
+    pub(super) fn open(
+        &mut self,
+        headers: &Headers,
+        source: Option<String>,
+        worker: &Worker,
+        host: &dyn Host,
+    ) {
+        self.started = host.now();
+        if let Ok(bits) = host.random() {
+            self.decision_id = format!("{:032x}", u128::from_be_bytes(bits));
+        }
+        let trace_id = headers.informative("traceparent").and_then(|parent| parent.get(3..35));
+        self.record = Some(Record {
+            time: self.started,
+            decision_id: self.decision_id.clone(),
+            host_mode: match worker.host_mode {
+                HostMode::Stream => "stream",
+                HostMode::Hold => "hold",
+            },
+            outcome: "deny",
+            code: Code::ClientDisconnected.as_str(),
+            reason: None,
+            rules: Vec::new(),
+            policy_version: worker.policy_version.to_string(),
+            caller: None,
+            server: None,
+            http_method: headers.informative(":method").map(Text::new),
+            method: None,
+            object: None,
+            revision: None,
+            session: None,
+            scopes_required: Vec::new(),
+            source: source.as_deref().map(Text::new),
+            request_id: headers.informative("x-request-id").map(Text::new),
+            trace_id: trace_id.map(Text::new),
+            upstream_status: None,
+            decision_ms: 0,
+            total_ms: 0,
+        });
+    }
+
+    pub(super) fn note(&mut self, fact: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            fact(record);
+        }
+    }
+
+    pub(super) fn operation(&mut self, operation: &Operation) {
+        self.note(|record| {
+            record.method = Some(Text::new(&operation.method));
+            record.object = object(&operation.target)
+                .map(|(kind, name)| audit::Object { kind, name: Text::new(name) });
+        });
+    }
+
+    pub(super) fn judged(&mut self, decision: &Decision) {
+        self.note(|record| {
+            record.rules.clone_from(&decision.rules);
+            record.scopes_required = audit::scopes(&decision.required_scopes);
+        });
+    }
+
+    pub(super) fn allow(&mut self, code: &'static str, host: &dyn Host) {
+        self.settle("allow", code, None, host);
+    }
+
+    pub(super) fn deny(&mut self, denial: &Denial, host: &dyn Host) {
+        self.settle("deny", denial.code.as_str(), Some(denial.reason()), host);
+    }
+
+    /// A later denial replaces an allowance (a list that turned out unreadable).
+    fn settle(
+        &mut self,
+        outcome: &'static str,
+        code: &'static str,
+        reason: Option<&str>,
+        host: &dyn Host,
+    ) {
+        self.decided = Some(host.now());
+        host.count(Counter::Decision { outcome, code });
+        self.note(|record| {
+            record.outcome = outcome;
+            record.code = code;
+            record.reason = reason.map(Text::new);
+        });
+    }
+
+    /// The finished record. A stream that ended undecided was left by its client, or
+    /// ended by the proxy: nothing was allowed. `undecided` says how far it had come.
+    pub(super) fn close(&mut self, undecided: &str, host: &dyn Host) -> Option<String> {
+        self.record.as_ref()?;
+        if self.decided.is_none() {
+            let reason = format!("the stream ended {undecided}");
+            self.deny(&Denial::new(Code::ClientDisconnected, reason), host);
+        }
+        let mut record = self.record.take()?;
+        record.decision_ms = elapsed_ms(self.started, self.decided.unwrap_or(self.started));
+        record.total_ms = elapsed_ms(self.started, host.now());
+        Some(record.to_json())
+    }
+}
+
+pub(super) fn caller_fields(caller: &AccessToken) -> audit::Caller {
+    audit::Caller {
+        subject: Text::new(&caller.subject),
+        issuer: Text::new(&caller.issuer_url),
+        client_id: Text::new(&caller.client_id),
+        token_id: caller.token_id.as_deref().map(|id| digest(id.as_bytes())),
+        scopes_presented: audit::scopes(&caller.scopes),
+    }
+}
+
+/// Kind and name of a protected object.
+pub(super) fn object(target: &Target) -> Option<(&'static str, &str)> {
+    match target {
+        Target::None => None,
+        Target::Tool(name) => Some(("tool", name)),
+        Target::Prompt(name) => Some(("prompt", name)),
+        Target::Resource(uri) => Some(("resource", uri)),
+        Target::ResourceTemplate(uri) => Some(("resource_template", uri)),
+        Target::Task(id) => Some(("task", id)),
+        Target::Subscription { resources, .. } => {
+            Some(("subscription", resources.first().map_or("", String::as_str)))
+        }
+    }
+}
