@@ -485,7 +485,13 @@ impl Gate {
         }
         let (operation, lists) = match message {
             Message::Request { id, operation, .. } => {
-                let lists = ListKind::of(&operation.method).map(|kind| Lists::Asked { kind, id });
+                // Servers find the stream of an answer by its JSON-RPC id, so within a
+                // session a second request with the id of a list request gets the list.
+                let in_session = arrival.headers.session.is_some();
+                let lists = match ListKind::of(&operation.method) {
+                    Some(kind) => Some(Lists::Asked { kind, id }),
+                    None => in_session.then_some(Lists::Replayed),
+                };
                 (Some(operation), lists)
             }
             Message::Notification { operation, .. } => (Some(operation), None),

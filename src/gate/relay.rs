@@ -39,7 +39,8 @@ pub(super) struct Viewer {
 pub(super) enum Lists {
     /// The one that was asked for.
     Asked { kind: ListKind, id: Id },
-    /// Any: a legacy GET stream replays what a lost stream had (`Last-Event-ID`).
+    /// Any: a legacy GET stream replays what a lost stream had (`Last-Event-ID`), and
+    /// within a session an answer may come on the stream of another request.
     Replayed,
 }
 

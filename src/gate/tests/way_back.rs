@@ -52,6 +52,28 @@ fn a_json_list_is_cut_to_what_its_reader_may_use() {
     assert_eq!(record["upstream_status"], 200);
 }
 
+/// The SDKs' session transports find the stream of an answer by its id, so a call with the
+/// id of a list request under way may get the list (the class of GHSA-345p-7cg4-v4c7).
+#[test]
+fn ghsa_345p_a_list_on_the_stream_of_another_request_is_filtered_too() {
+    let post = Request::post(&token("docs.read"));
+    let in_session = post.clone().line("mcp-session-id", "s");
+    for framing in [JSON, SSE] {
+        let frame = |list: &str| match framing {
+            SSE => format!("data: {list}\n\n"),
+            _ => list.to_owned(),
+        };
+        let (mut driver, sent) = Driver::sent(HostMode::Hold, &in_session, &call("search"));
+        assert_eq!(sent.flow, Flow::Continue);
+        driver.response(&[OK, framing], false);
+        assert_eq!(text(driver.response_body(&frame(LIST), true)), frame(VISIBLE));
+    }
+    // Without a session there is no other stream, and the answer is not looked at.
+    let (mut driver, _) = Driver::sent(HostMode::Hold, &post, &call("search"));
+    driver.response(&[OK, SSE], false);
+    assert_eq!(driver.response_body("anything", false).response_body, None);
+}
+
 #[test]
 fn a_list_without_anything_to_hide_passes_byte_for_byte() {
     let mut driver = reader();
