@@ -4,6 +4,8 @@
 //! connection or writes a log itself. It asks a [`Host`]. `filter/` implements
 //! it with proxy-wasm hostcalls, tests implement it with values they control.
 
+use std::fmt;
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 /// The services of the host. Every method may be called from any callback.
@@ -20,6 +22,32 @@ pub trait Host {
     /// Verifies a signature with the host's own cryptography, which is 8 to 30
     /// times cheaper than any in the module (Envoy: `verify_signature`).
     fn verify_signature(&self, verification: &NativeVerification<'_>) -> NativeVerdict;
+
+    /// Signs with the host's own cryptography (Envoy: `sign`): client assertions.
+    ///
+    /// # Errors
+    /// [`HostError`] when the host has no such function or cannot use the key.
+    fn sign(&self, signing: &NativeSigning<'_>) -> Result<Vec<u8>, HostError>;
+
+    /// Reads a value that every worker of this proxy sees.
+    ///
+    /// Other modules in the same VM namespace can write any of them, so a value is
+    /// read like anything else that comes from outside.
+    ///
+    /// # Errors
+    /// [`HostError`] when the host does not answer; a key never written is `None`.
+    fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostError>;
+
+    /// Writes such a value: if it still has `version`, or, with `None`, whatever it is.
+    ///
+    /// # Errors
+    /// [`SharedDataError::Conflict`] when another worker wrote first.
+    fn set_shared(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: Option<NonZeroU32>,
+    ) -> Result<(), SharedDataError>;
 
     /// Starts an HTTP request to a cluster. The answer comes as an event.
     ///
@@ -74,8 +102,39 @@ pub enum NativeVerdict {
     Unsupported,
 }
 
-/// An HTTP request of ours to a cluster the host knows.
+/// Something for the host to sign.
+#[derive(Clone, Copy)]
+pub struct NativeSigning<'a> {
+    /// The digest; the key says the rest (RSASSA-PKCS1-v1_5 or ECDSA).
+    pub digest: Digest,
+    /// DER `PrivateKeyInfo` (PKCS #8, RFC 5208 section 5).
+    pub private_key: &'a [u8],
+    /// What is signed.
+    pub message: &'a [u8],
+}
+
+/// A value shared by the workers of one proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedValue {
+    /// The bytes; empty where the host has no way to delete.
+    pub bytes: Vec<u8>,
+    /// Changes with every write.
+    pub version: NonZeroU32,
+}
+
+/// Why a shared value was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SharedDataError {
+    /// It is not the version it was: read it again.
+    #[error("another worker wrote first")]
+    Conflict,
+    /// The host failed the call.
+    #[error("the host failed a call")]
+    Failed,
+}
+
+/// An HTTP request of ours to a cluster the host knows.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Callout {
     /// The host's name of the upstream (Envoy cluster).
     pub cluster: String,
@@ -87,8 +146,25 @@ pub struct Callout {
     pub authority: String,
     /// Path and query.
     pub path: String,
+    /// Header fields besides; names in lowercase. May hold credentials.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; empty for none. May hold credentials.
+    pub body: Vec<u8>,
     /// How long to wait for the whole answer.
     pub timeout: Duration,
+}
+
+/// Shows where it goes and not what it says.
+impl fmt::Debug for Callout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Callout { cluster, method, scheme, authority, path, timeout, .. } = self;
+        let url = format_args!("{scheme}://{authority}{path}");
+        f.debug_struct("Callout")
+            .field("cluster", cluster)
+            .field("request", &format_args!("{method} {url}"))
+            .field("timeout", timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Names a callout under way.
@@ -97,12 +173,32 @@ pub struct CalloutId(pub u32);
 
 /// The answer to a [`Callout`]. Envoy reports its own failures as answers too:
 /// 504 for a timeout, 503 for no connection, and no status at all for a reset.
-#[derive(Debug, Clone)]
+#[derive(Clone, Default)]
 pub struct CalloutAnswer {
     /// HTTP status; `None` when the request failed without one.
     pub status: Option<u16>,
+    /// Header lines, names in lowercase.
+    pub headers: Vec<(String, Vec<u8>)>,
     /// The body; `None` when it was larger than the caller's bound or unreadable.
     pub body: Option<Vec<u8>>,
+}
+
+impl CalloutAnswer {
+    /// The value of a header that is there once and is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.headers.iter().filter(|(n, _)| n == name);
+        let (Some((_, value)), None) = (lines.next(), lines.next()) else { return None };
+        let text = std::str::from_utf8(value).ok()?;
+        text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')).then(|| text.trim())
+    }
+}
+
+/// Shows the status only: the answer may hold claims.
+impl fmt::Debug for CalloutAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CalloutAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// How grave a log line is.
@@ -128,10 +224,31 @@ pub enum Counter {
         /// A stable code of `reply::Code`, or `allowed`.
         code: &'static str,
     },
-    /// A key set was fetched and read.
-    KeyFetchSucceeded,
-    /// A key set could not be fetched or read.
-    KeyFetchFailed,
+    /// A document (keys, revocations) was fetched and read.
+    FetchSucceeded {
+        /// `keys` or `revocations`
+        document: &'static str,
+    },
+    /// A document could not be fetched or read.
+    FetchFailed {
+        /// `keys` or `revocations`
+        document: &'static str,
+    },
+    /// A token was judged by a document whose refresh is overdue.
+    StaleUse {
+        /// `keys` or `revocations`
+        document: &'static str,
+    },
+    /// An introspection endpoint was asked, and its answer was of use.
+    IntrospectionSucceeded,
+    /// An introspection endpoint failed us.
+    IntrospectionFailed,
+    /// An introspection answer was remembered.
+    IntrospectionCacheHit,
+    /// A DPoP proof was used before.
+    ProofReplayed,
+    /// A DPoP proof was refused because its use could not be recorded.
+    ReplayStoreFailed,
     /// A token was found in the verified-token cache.
     TokenCacheHit,
     /// A token had to be verified.

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::compile::Notes;
 use super::document::{self, InlineKeys, Jwks, Object, Span};
 use crate::host::Callout;
-use crate::token::{Algorithm, Issuer, IssuerId, KeySet, KeySource};
+use crate::token::{
+    Algorithm, ClaimNames, Identifier, Issuer, IssuerId, KeySet, KeySource, Schedule, Source,
+    TokenType,
+};
 
 /// Longest name of an issuer: it stands in every log line about it.
 const MAX_NAME: usize = 64;
@@ -67,12 +70,17 @@ fn compile_one(notes: &mut Notes, name: String, issuer: document::Issuer) -> Opt
     let skew = (Duration::ZERO, MAX_CLOCK_SKEW);
     let clock_skew = span(notes, &format!("{path}.clock_skew"), issuer.clock_skew, skew);
     Some(Issuer {
-        keys: keys(notes, &format!("{path}.jwks"), issuer.jwks.0, &issuer.algorithms)?,
+        keys: Some(keys(notes, &format!("{path}.jwks"), issuer.jwks.0, &issuer.algorithms)?),
         name,
-        issuer: issuer.issuer,
+        identifier: Identifier::Exact(issuer.issuer),
         algorithms: issuer.algorithms,
-        token_types: issuer.token_types,
+        token_types: issuer.token_types.into_iter().map(TokenType::Media).collect(),
         clock_skew,
+        max_age: None,
+        max_lifetime: None,
+        claims: ClaimNames::default(),
+        introspection: None,
+        revocations: None,
     })
 }
 
@@ -131,9 +139,12 @@ fn keys(notes: &mut Notes, path: &str, jwks: Jwks, algorithms: &[Algorithm]) -> 
                 authority: uri.authority.to_string(),
                 path: uri.request_target(),
                 scheme: uri.scheme,
+                headers: vec![("accept", "application/json".to_owned())],
+                body: Vec::new(),
                 timeout,
             };
-            Some(KeySource::Remote { callout, refresh })
+            let schedule = Schedule { refresh, stale_for: Duration::from_secs(24 * 60 * 60) };
+            Some(KeySource::Remote { source: Source::At(callout), schedule })
         }
         Jwks { uri: None, keys: None, .. } => {
             notes.problem(path, "needs either `uri` and `cluster`, or `keys`");

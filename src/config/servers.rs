@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,7 +13,9 @@ use super::problem::{did_you_mean, nearest};
 use super::url::{Authority, Url, ambiguity};
 use crate::gate::Server;
 use crate::policy::{Pattern, Rule, RuleTable, ServerPolicy};
-use crate::token::IssuerId;
+use crate::token::{
+    CertificateSource, DpopPolicy, IssuerId, MtlsPolicy, NoncePolicy, NonceScope, Requirement,
+};
 
 /// Where metadata documents are (RFC 9728 section 3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -82,6 +85,19 @@ fn compile_one(
         .map_err(|error| notes.problem(format!("{path}.metadata"), error))
         .ok()?;
     Some(Server {
+        audiences: Vec::new(),
+        dpop: DpopPolicy {
+            mode: Requirement::Off,
+            algorithms: Vec::new(),
+            proof_max_age: Duration::from_secs(300),
+            url: server.resource.clone(),
+            nonce: NoncePolicy {
+                mode: Requirement::Off,
+                scope: NonceScope::Replica,
+                lifetime: Duration::from_secs(300),
+            },
+        },
+        mtls: MtlsPolicy { mode: Requirement::Off, certificate: CertificateSource::Connection },
         resource: server.resource,
         authorities,
         path: endpoint,
@@ -309,7 +325,8 @@ fn add_rule(
     check_scopes(notes, &format!("{id}.scopes"), scopes);
     let list = format!("{id}.{member}");
     notes.list(&list, names);
-    let rule = Rc::new(Rule { id, scopes: scopes.iter().cloned().collect::<BTreeSet<_>>() });
+    let scopes = scopes.iter().cloned().collect::<BTreeSet<_>>();
+    let rule = Rc::new(Rule { id, scopes, dpop: None, introspect: None });
     for (index, name) in names.iter().enumerate() {
         let path = format!("{list}[{index}]");
         if let Some(pattern) = pattern(notes, &path, name)

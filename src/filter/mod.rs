@@ -20,7 +20,7 @@ use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
 use crate::config;
 use crate::gate::{Buffer, Effects, Event, Gate, Headers, HostMode, Wake, Worker};
 use crate::host::{CalloutAnswer, CalloutId, Host as _};
-use crate::token::IssuerId;
+use crate::token::Wait;
 use effects::{HostBuffer, Phase, apply};
 use proxy_wasm_host::{ProxyWasmHost, attribute_number, attribute_text};
 use waiting::Waiting;
@@ -119,8 +119,8 @@ impl Context for Root {
         let shared = &self.shared;
         let worker = shared.current_worker();
         let settled = worker.borrow_mut().on_callout(CalloutId(token), &answer, &shared.host);
-        if let Some(issuer) = settled {
-            shared.wake_for_keys(&[issuer]);
+        if let Some(wait) = settled {
+            shared.wake_for_keys(&[wait]);
         }
     }
 }
@@ -168,13 +168,13 @@ impl Shared {
         }
     }
 
-    fn wake_for_keys(&self, issuers: &[IssuerId]) {
-        if issuers.is_empty() {
+    fn wake_for_keys(&self, settled: &[Wait]) {
+        if settled.is_empty() {
             return;
         }
         for (context_id, stream) in self.waiting.for_keys() {
-            let awaited = stream.gate.borrow().awaited_issuer();
-            if awaited.is_some_and(|issuer| issuers.contains(&issuer)) {
+            let awaited = stream.gate.borrow().awaits();
+            if awaited.is_some_and(|wait| settled.contains(&wait)) {
                 let body = HostBuffer::request(None);
                 self.resume(context_id, &stream, Event::KeysSettled { body: &body });
             }
@@ -208,7 +208,7 @@ impl Shared {
         if stream.waits.get() || effects.wake.is_some() {
             stream.waits.set(self.waiting.update(context_id, stream));
         }
-        if matches!(effects.wake, Some(Wake::Keys(_))) {
+        if matches!(effects.wake, Some(Wake::Settled(_))) {
             self.tick_every(BUSY_TICK);
         }
         apply(effects, phase)
@@ -310,20 +310,19 @@ fn headers(map: MapType) -> Headers {
 
 /// A callout that failed without an answer has no headers.
 fn callout_answer(headers: usize, body: usize) -> CalloutAnswer {
-    let status = if headers == 0 {
-        None
+    let headers = if headers == 0 {
+        Vec::new()
     } else {
-        hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status")
-            .ok()
-            .flatten()
-            .and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok())
+        hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default()
     };
     let body = match body {
         0 => Some(Vec::new()),
         size if size <= MAX_CALLOUT_ANSWER => HostBuffer::callout(size).read(),
         _ => None,
     };
-    CalloutAnswer { status, body }
+    let answer = CalloutAnswer { status: None, headers, body };
+    let status = answer.header(":status").and_then(|status| status.parse().ok());
+    CalloutAnswer { status, ..answer }
 }
 
 /// A trap in a callout callback, for the test that shows what the host makes of it.

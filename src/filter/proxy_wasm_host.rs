@@ -2,14 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel as WasmLogLevel, MetricType};
+use proxy_wasm::types::{LogLevel as WasmLogLevel, MetricType, Status};
 
 use crate::host::{
-    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeVerdict,
-    NativeVerification,
+    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
+    NativeVerification, SharedDataError, SharedValue,
 };
 
 /// One VM's host.
@@ -41,7 +42,7 @@ impl Host for ProxyWasmHost {
         match hostcalls::call_foreign_function("verify_signature", Some(&arguments)) {
             Ok(Some(result)) if result == VERIFIED => NativeVerdict::Valid,
             Ok(_) => NativeVerdict::Invalid,
-            Err(proxy_wasm::types::Status::NotFound) => {
+            Err(Status::NotFound) => {
                 self.lacks_verification.set(true);
                 NativeVerdict::Unsupported
             }
@@ -49,16 +50,54 @@ impl Host for ProxyWasmHost {
         }
     }
 
+    fn sign(&self, signing: &NativeSigning<'_>) -> Result<Vec<u8>, HostError> {
+        let hash = hash_name(signing.digest);
+        let arguments = protobuf(&[
+            (0x0a, hash.as_bytes()),
+            (0x12, signing.private_key),
+            (0x22, signing.message),
+        ]);
+        hostcalls::call_foreign_function("sign", Some(&arguments))
+            .ok()
+            .flatten()
+            .and_then(|result| signature(&result))
+            .ok_or(HostError)
+    }
+
+    fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostError> {
+        match hostcalls::get_shared_data(key) {
+            Ok((bytes, Some(version))) => Ok(NonZeroU32::new(version)
+                .map(|version| SharedValue { bytes: bytes.unwrap_or_default(), version })),
+            Ok((_, None)) | Err(Status::NotFound) => Ok(None),
+            Err(_) => Err(HostError),
+        }
+    }
+
+    fn set_shared(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: Option<NonZeroU32>,
+    ) -> Result<(), SharedDataError> {
+        hostcalls::set_shared_data(key, Some(value), version.map(NonZeroU32::get)).map_err(
+            |status| match status {
+                Status::CasMismatch => SharedDataError::Conflict,
+                _ => SharedDataError::Failed,
+            },
+        )
+    }
+
     fn dispatch(&self, callout: &Callout) -> Result<CalloutId, HostError> {
-        let headers = vec![
+        let mut headers = vec![
             (":method", callout.method),
             (":scheme", callout.scheme.as_str()),
             (":authority", callout.authority.as_str()),
             (":path", callout.path.as_str()),
-            ("accept", "application/json"),
             ("user-agent", "countersign"),
         ];
-        hostcalls::dispatch_http_call(&callout.cluster, headers, None, vec![], callout.timeout)
+        headers.extend(callout.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let body = (!callout.body.is_empty()).then_some(callout.body.as_slice());
+        hostcalls::dispatch_http_call(&callout.cluster, headers, body, vec![], callout.timeout)
             .map(CalloutId)
             .map_err(|_| HostError)
     }
@@ -101,8 +140,16 @@ pub(super) fn attribute_text(path: &[&str]) -> Option<String> {
 fn metric_name(counter: Counter) -> String {
     match counter {
         Counter::Decision { outcome, code } => format!("countersign.decisions.{outcome}.{code}"),
-        Counter::KeyFetchSucceeded => "countersign.key_fetches.succeeded".to_owned(),
-        Counter::KeyFetchFailed => "countersign.key_fetches.failed".to_owned(),
+        Counter::FetchSucceeded { document } => {
+            format!("countersign.fetches.{document}.succeeded")
+        }
+        Counter::FetchFailed { document } => format!("countersign.fetches.{document}.failed"),
+        Counter::StaleUse { document } => format!("countersign.stale_uses.{document}"),
+        Counter::IntrospectionSucceeded => "countersign.introspections.succeeded".to_owned(),
+        Counter::IntrospectionFailed => "countersign.introspections.failed".to_owned(),
+        Counter::IntrospectionCacheHit => "countersign.introspection_cache.hits".to_owned(),
+        Counter::ProofReplayed => "countersign.dpop.replays".to_owned(),
+        Counter::ReplayStoreFailed => "countersign.dpop.replay_store_failures".to_owned(),
         Counter::TokenCacheHit => "countersign.token_cache.hits".to_owned(),
         Counter::TokenCacheMiss => "countersign.token_cache.misses".to_owned(),
         Counter::HostSelfCheckFailed => "countersign.host_self_check.failed".to_owned(),
@@ -113,19 +160,38 @@ fn metric_name(counter: Counter) -> String {
 /// an error text instead.
 const VERIFIED: [u8; 2] = [0x08, 0x01];
 
-/// Envoy's `VerifySignatureArguments` in protobuf's binary form: hash_function = 1,
-/// public_key = 2, signature = 3, text = 4, each length-delimited.
+/// Envoy's `VerifySignatureArguments`: hash_function = 1, public_key = 2, signature = 3,
+/// text = 4.
 fn verify_arguments(verification: &NativeVerification<'_>) -> Vec<u8> {
-    let hash = match verification.digest {
+    protobuf(&[
+        (0x0a, hash_name(verification.digest).as_bytes()),
+        (0x12, verification.public_key),
+        (0x1a, verification.signature),
+        (0x22, verification.message),
+    ])
+}
+
+/// The signature of Envoy's `SignResult`: result = 1 (bool), signature = 2, error = 3.
+fn signature(result: &[u8]) -> Option<Vec<u8>> {
+    let (&[0x08, 0x01, 0x12], rest) = result.split_first_chunk()? else { return None };
+    let (length, signature) = varint(rest)?;
+    (signature.len() == length).then(|| signature.to_vec())
+}
+
+fn hash_name(digest: Digest) -> &'static str {
+    match digest {
         Digest::Sha256 => "sha256",
         Digest::Sha384 => "sha384",
         Digest::Sha512 => "sha512",
-    };
-    let fields =
-        [hash.as_bytes(), verification.public_key, verification.signature, verification.message];
-    let mut message = Vec::with_capacity(fields.iter().map(|f| f.len().saturating_add(6)).sum());
-    for (tag, field) in [0x0a, 0x12, 0x1a, 0x22].into_iter().zip(fields) {
-        message.push(tag);
+    }
+}
+
+/// Length-delimited fields in protobuf's binary form, each with its tag.
+fn protobuf(fields: &[(u8, &[u8])]) -> Vec<u8> {
+    let size = fields.iter().map(|(_, field)| field.len().saturating_add(6)).sum();
+    let mut message = Vec::with_capacity(size);
+    for (tag, field) in fields {
+        message.push(*tag);
         push_varint(&mut message, field.len());
         message.extend_from_slice(field);
     }
@@ -138,4 +204,15 @@ fn push_varint(message: &mut Vec<u8>, mut value: usize) {
         value >>= 7;
     }
     message.push(u8::try_from(value).unwrap_or_default());
+}
+
+/// A length of at most two bytes, which covers every signature, and what follows it.
+fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    match bytes {
+        [low @ 0..=0x7f, rest @ ..] => Some((usize::from(*low), rest)),
+        [low, high @ 0..=0x7f, rest @ ..] => {
+            Some((usize::from(low & 0x7f) | (usize::from(*high) << 7), rest))
+        }
+        _ => None,
+    }
 }

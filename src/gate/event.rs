@@ -2,7 +2,7 @@
 
 use super::headers::{HeaderEdit, Headers};
 use crate::reply::LocalReply;
-use crate::token::IssuerId;
+use crate::token::Wait;
 
 /// Something that happened to one stream.
 pub enum Event<'a> {
@@ -118,8 +118,8 @@ pub enum Flow {
 /// What a paused stream waits for beside the host's own callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// For the keys of an issuer: [`Event::KeysSettled`].
-    Keys(IssuerId),
+    /// For something that is fetched: [`Event::KeysSettled`].
+    Settled(Wait),
     /// To be looked at: [`Event::HoldCheck`].
     HoldCheck,
 }

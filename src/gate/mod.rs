@@ -48,7 +48,9 @@ use crate::host::Host;
 use crate::mcp::{ListKind, Message, Operation, read_message};
 use crate::policy::Form;
 use crate::reply::{Challenge, Code, DECISION_ID_HEADER, Denial, LocalReply};
-use crate::token::{AccessToken, Attempt, IssuerId, Outcome, TokenError, Verified};
+use crate::token::{
+    AccessToken, Credential, Demands, Outcome, Scheme, TokenError, Verified, Wait, Waited,
+};
 
 /// Largest request body that is read, in bytes. MCP arguments are small; the servers'
 /// own limits are between 1 and 4 MiB, and a body is in memory as often as there are
@@ -74,7 +76,7 @@ enum State {
     AwaitingKeys {
         arrival: Arrival,
         token: Secret,
-        issuer: IssuerId,
+        wait: Wait,
         body: BodyProgress,
         hold: HoldWatch,
     },
@@ -146,7 +148,7 @@ impl Gate {
                     self.account.open(&headers, source, worker, host);
                     self.arrive(&headers, end, received, worker, host).and_then(
                         |(state, effects)| {
-                            if matches!(effects.wake, Some(Wake::Keys(_))) && !may_wait {
+                            if matches!(effects.wake, Some(Wake::Settled(_))) && !may_wait {
                                 let reason = "too many streams wait for keys";
                                 return Err(Denial::new(Code::Overloaded, reason));
                             }
@@ -224,14 +226,14 @@ impl Gate {
     /// Whether this stream waits for an issuer's keys.
     #[must_use]
     pub fn awaits_keys(&self) -> bool {
-        self.awaited_issuer().is_some()
+        self.awaits().is_some()
     }
 
-    /// The issuer whose keys this stream waits for.
+    /// What this stream waits for.
     #[must_use]
-    pub fn awaited_issuer(&self) -> Option<IssuerId> {
+    pub fn awaits(&self) -> Option<Wait> {
         match &self.state {
-            State::AwaitingKeys { issuer, .. } => Some(*issuer),
+            State::AwaitingKeys { wait, .. } => Some(*wait),
             _ => None,
         }
     }
@@ -287,7 +289,7 @@ impl Gate {
             baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),
             ..HoldWatch::default()
         };
-        self.authenticate(arrival, token, body, hold, Attempt::First, worker, host)
+        self.authenticate(arrival, token, body, hold, Waited::not(), worker, host)
     }
 
     /// RFC 9728: the document is public and is read before there is a token.
@@ -308,25 +310,36 @@ impl Gate {
         token: Secret,
         body: BodyProgress,
         hold: HoldWatch,
-        attempt: Attempt,
+        waited: Waited,
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
         let server = &arrival.server;
         let outcome = worker.authenticator.authenticate(
-            &token.0,
-            &server.issuers,
-            &server.resource,
-            attempt,
+            &Credential {
+                scheme: Scheme::Bearer,
+                token: &token.0,
+                proof: None,
+                method: "POST",
+                certificate: None,
+            },
+            &Demands {
+                issuers: &server.issuers,
+                resource: &server.resource,
+                audiences: &server.audiences,
+                dpop: &server.dpop,
+                mtls: &server.mtls,
+            },
+            waited,
             host,
         );
         match outcome {
             Outcome::Verified(caller) => {
-                self.authenticated(arrival, caller, hold, attempt, worker, host)
+                self.authenticated(arrival, caller.token, hold, waited, worker, host)
             }
-            Outcome::NeedsKeys(issuer) => {
-                let effects = Effects { wake: Some(Wake::Keys(issuer)), ..Effects::default() };
-                Ok((State::AwaitingKeys { arrival, token, issuer, body, hold }, effects))
+            Outcome::Waits(wait) => {
+                let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
+                Ok((State::AwaitingKeys { arrival, token, wait, body, hold }, effects))
             }
             Outcome::Rejected(TokenError::KeysUnavailable) => {
                 Err(Denial::new(Code::KeysUnavailable, TokenError::KeysUnavailable.to_string()))
@@ -349,7 +362,7 @@ impl Gate {
         arrival: Arrival,
         caller: Rc<Verified<AccessToken>>,
         hold: HoldWatch,
-        attempt: Attempt,
+        waited: Waited,
         worker: &Worker,
         host: &dyn Host,
     ) -> Step {
@@ -369,10 +382,10 @@ impl Gate {
         // Resuming a stream releases its buffered body with its headers. So where a
         // host has begun to show the body (the hold flag with a `stream` configuration),
         // the headers have to wait for the decision too.
-        let headers = match attempt {
+        let headers = match waited {
             _ if worker.host_mode == HostMode::Hold || hold.shown => HeadersAre::Held,
-            Attempt::First => HeadersAre::Released,
-            Attempt::AfterFetch => HeadersAre::ReleasedLate,
+            _ if !waited.at_all() => HeadersAre::Released,
+            _ => HeadersAre::ReleasedLate,
         };
         let effects = if headers == HeadersAre::Held {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
@@ -393,11 +406,13 @@ impl Gate {
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        let State::AwaitingKeys { arrival, token, body: progress, hold, .. } = state else {
+        let State::AwaitingKeys { arrival, token, wait, body: progress, hold } = state else {
             return Ok(out_of_order(state));
         };
-        let (state, effects) =
-            self.authenticate(arrival, token, progress, hold, Attempt::AfterFetch, worker, host)?;
+        let (state, effects) = {
+            let waited = Waited::not().and(wait);
+            self.authenticate(arrival, token, progress, hold, waited, worker, host)?
+        };
         match (&state, progress) {
             // No callback will come any more for a body that was complete before.
             (State::AwaitingBody { .. }, BodyProgress::Complete) => {
@@ -418,12 +433,12 @@ impl Gate {
     ) -> Step {
         let too_large = || Denial::new(Code::BodyTooLarge, "the body is larger than 1 MiB");
         match state {
-            State::AwaitingKeys { arrival, token, issuer, hold, .. } => {
+            State::AwaitingKeys { arrival, token, wait, hold, .. } => {
                 if body.size() > MAX_BODY {
                     return Err(too_large());
                 }
                 let hold = HoldWatch { shown: true, ..hold };
-                let state = State::AwaitingKeys { arrival, token, issuer, body: progress, hold };
+                let state = State::AwaitingKeys { arrival, token, wait, body: progress, hold };
                 Ok((state, Effects::default()))
             }
             State::AwaitingBody { arrival, caller, headers, hold } => {

@@ -1,7 +1,7 @@
 //! What the gate enforces: the compiled configuration.
 
 use crate::policy::ServerPolicy;
-use crate::token::IssuerId;
+use crate::token::{DpopPolicy, IssuerId, MtlsPolicy};
 
 /// Everything in force at one time. Until a configuration compiled, [`Enforcement::deny_all`].
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub enum HostMode {
 pub struct Server {
     /// Its resource identifier (RFC 8707): the audience tokens must carry, byte for byte.
     pub resource: String,
+    /// Other audiences that stand for it, such as the `api://` URI of a registration.
+    pub audiences: Vec<String>,
     /// Authorities a request for it may carry, in lowercase and without the scheme's
     /// default port.
     pub authorities: Vec<String>,
@@ -49,6 +51,10 @@ pub struct Server {
     pub path: String,
     /// Issuers whose tokens it accepts.
     pub issuers: Vec<IssuerId>,
+    /// What it demands of DPoP.
+    pub dpop: DpopPolicy,
+    /// What it demands of certificate-bound tokens.
+    pub mtls: MtlsPolicy,
     /// Values of `Origin` it accepts; requests without `Origin` are not from browsers.
     pub allowed_origins: Vec<String>,
     /// Path of its metadata document (RFC 9728 section 3.1).

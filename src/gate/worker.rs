@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, LogLevel};
-use crate::token::{Authenticator, Issuer, IssuerId};
+use crate::token::{Authenticator, Issuer, Wait};
 
 /// One worker's shared state. Every worker VM has its own.
 pub struct Worker {
@@ -63,7 +63,7 @@ impl Worker {
 
     /// Time passed: starts key fetches that are due. Returns the issuers for whose
     /// keys nobody needs to wait any longer.
-    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<IssuerId> {
+    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
         self.authenticator.on_tick(host)
     }
 
@@ -73,7 +73,7 @@ impl Worker {
         id: CalloutId,
         answer: &CalloutAnswer,
         host: &dyn Host,
-    ) -> Option<IssuerId> {
+    ) -> Option<Wait> {
         self.authenticator.on_callout(id, answer, host)
     }
 

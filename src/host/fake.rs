@@ -2,11 +2,18 @@
 //! A host for unit tests: time stands still until moved, calls are recorded.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::{
-    Callout, CalloutId, Counter, Host, HostError, LogLevel, NativeVerdict, NativeVerification,
+    Callout, CalloutId, Counter, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
+    NativeVerification, SharedDataError, SharedValue,
 };
+
+/// What the workers of one proxy share: give it to several [`FakeHost`]s.
+pub(crate) type SharedData = Rc<RefCell<HashMap<String, (Vec<u8>, u32)>>>;
 
 /// The time at which a [`FakeHost`] starts: 2026-07-28T00:00:00Z.
 pub(crate) const START: Duration = Duration::from_secs(1_785_196_800);
@@ -16,6 +23,12 @@ pub(crate) struct FakeHost {
     pub(crate) native: Cell<NativeVerdict>,
     pub(crate) refuse_callouts: Cell<bool>,
     pub(crate) refuse_random: Cell<bool>,
+    pub(crate) refuse_shared: Cell<bool>,
+    /// How many of the next conditional writes lose the race.
+    pub(crate) lost_races: Cell<u32>,
+    pub(crate) shared: SharedData,
+    /// What [`Host::sign`] answers.
+    pub(crate) signature: RefCell<Option<Vec<u8>>>,
     pub(crate) callouts: RefCell<Vec<Callout>>,
     pub(crate) counters: RefCell<Vec<Counter>>,
     pub(crate) log: RefCell<Vec<(LogLevel, String)>>,
@@ -30,11 +43,20 @@ impl FakeHost {
             native: Cell::new(NativeVerdict::Unsupported),
             refuse_callouts: Cell::new(false),
             refuse_random: Cell::new(false),
+            refuse_shared: Cell::new(false),
+            lost_races: Cell::new(0),
+            shared: SharedData::default(),
+            signature: RefCell::default(),
             callouts: RefCell::default(),
             counters: RefCell::default(),
             log: RefCell::default(),
             drawn: Cell::new(0),
         }
+    }
+
+    /// A worker of the same proxy.
+    pub(crate) fn worker(shared: &SharedData) -> Self {
+        FakeHost { shared: Rc::clone(shared), ..FakeHost::new() }
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -57,6 +79,43 @@ impl Host for FakeHost {
 
     fn verify_signature(&self, _: &NativeVerification<'_>) -> NativeVerdict {
         self.native.get()
+    }
+
+    fn sign(&self, _: &NativeSigning<'_>) -> Result<Vec<u8>, HostError> {
+        self.signature.borrow().clone().ok_or(HostError)
+    }
+
+    fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostError> {
+        if self.refuse_shared.get() {
+            return Err(HostError);
+        }
+        Ok(self.shared.borrow().get(key).map(|(bytes, version)| SharedValue {
+            bytes: bytes.clone(),
+            version: NonZeroU32::new(*version).unwrap_or(NonZeroU32::MIN),
+        }))
+    }
+
+    fn set_shared(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: Option<NonZeroU32>,
+    ) -> Result<(), SharedDataError> {
+        if self.refuse_shared.get() {
+            return Err(SharedDataError::Failed);
+        }
+        if version.is_some() && self.lost_races.get() > 0 {
+            self.lost_races.set(self.lost_races.get() - 1);
+            return Err(SharedDataError::Conflict);
+        }
+        let mut shared = self.shared.borrow_mut();
+        let (bytes, current) = shared.entry(key.to_owned()).or_default();
+        if version.is_some_and(|version| version.get() != *current) {
+            return Err(SharedDataError::Conflict);
+        }
+        *bytes = value.to_vec();
+        *current += 1;
+        Ok(())
     }
 
     fn dispatch(&self, callout: &Callout) -> Result<CalloutId, HostError> {

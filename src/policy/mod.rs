@@ -16,7 +16,7 @@ use std::rc::Rc;
 use crate::mcp::{Operation, Target};
 use crate::token::{AccessToken, Verified};
 
-pub use rules::{Conflict, Pattern, PatternError, Rule, RuleTable};
+pub use rules::{Conflict, Introspect, Pattern, PatternError, Rule, RuleTable};
 
 /// What one MCP server's callers may do.
 #[derive(Debug, Default)]

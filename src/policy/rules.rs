@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use crate::token::Requirement;
+
 /// Which names a rule is for: one name, or all that start with a prefix.
 /// Compared byte for byte: tool names are case-sensitive (MCP "Tool Names").
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +33,31 @@ pub struct Rule {
     pub id: String,
     /// Scopes the caller's token must all carry.
     pub scopes: BTreeSet<String>,
+    /// Whether the token must be bound to a DPoP key; `None` for what the server demands.
+    pub dpop: Option<Requirement>,
+    /// Whether the issuer is asked about the token.
+    pub introspect: Option<Introspect>,
+}
+
+/// How recent the issuer's word on a token must be (RFC 7662).
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Introspect {
+    /// A remembered answer will do, within the issuer's bounds.
+    Cached,
+    /// The issuer is asked for this call.
+    Fresh,
 }
 
 /// Finds the rule for a name: the exact one, else the one with the longest prefix.

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::token::IssuerId;
+use crate::token::{Confirmation, IssuerId};
 
 fn caller(scopes: &[&str]) -> Verified<AccessToken> {
     Verified::assumed(AccessToken {
@@ -18,6 +18,12 @@ fn caller(scopes: &[&str]) -> Verified<AccessToken> {
         not_before: None,
         issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         token_id: Some("id".to_owned()),
+        roles: BTreeSet::new(),
+        tenant: None,
+        session: None,
+        acr: None,
+        authenticated_at: None,
+        confirmation: Confirmation::default(),
     })
 }
 
@@ -25,7 +31,8 @@ fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
     let mut table = RuleTable::default();
     for (index, (names, scopes)) in rules.iter().enumerate() {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        let rule = Rc::new(Rule { id: format!("rules[{index}]"), scopes });
+        let rule =
+            Rc::new(Rule { id: format!("rules[{index}]"), scopes, dpop: None, introspect: None });
         for name in *names {
             table.insert(Pattern::parse(name).unwrap(), &rule).unwrap();
         }
@@ -163,7 +170,12 @@ fn a_subscription_needs_every_object_it_names() {
 #[test]
 fn two_rules_for_one_pattern_conflict() {
     let mut table = table(&[(&["a", "b*"], &[])]);
-    let rule = Rc::new(Rule { id: "late".to_owned(), scopes: BTreeSet::new() });
+    let rule = Rc::new(Rule {
+        id: "late".to_owned(),
+        scopes: BTreeSet::new(),
+        dpop: None,
+        introspect: None,
+    });
     for pattern in ["a", "b*"] {
         let conflict = table.insert(Pattern::parse(pattern).unwrap(), &rule);
         assert_eq!(conflict, Err(Conflict { first: "rules[0]".to_owned() }));

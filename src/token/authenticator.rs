@@ -9,9 +9,11 @@ use super::algorithm::Algorithm;
 use super::cache::{Entry, TokenCache, TokenDigest};
 use super::claims::AccessToken;
 use super::error::TokenError;
-use super::issuer::{Issuer, IssuerId, KeySource};
+use super::issuer::{Identifier, Issuer, IssuerId, KeySource, TokenType};
 use super::jws::{Jws, Segments, Unverified, Verified};
 use super::key_store::KeyStore;
+use super::request::{Caller, Credential, Demands, Evidence, Outcome, Wait, Waited};
+use super::source::Source;
 
 /// Authenticates tokens: the issuers, their keys, and the tokens verified before.
 /// One per worker; nothing is shared.
@@ -19,27 +21,6 @@ use super::key_store::KeyStore;
 pub struct Authenticator {
     issuers: Vec<KnownIssuer>,
     cache: TokenCache,
-}
-
-/// Whether a caller has waited for keys already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// No: a missing key is worth a fetch.
-    First,
-    /// Yes, the fetch has settled: a missing key is a denial.
-    AfterFetch,
-}
-
-/// What became of a token.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is good, for this server, now.
-    Verified(Rc<Verified<AccessToken>>),
-    /// A fetch of this issuer's keys is under way or will start with the next tick.
-    /// Ask again with [`Attempt::AfterFetch`] once it has settled.
-    NeedsKeys(IssuerId),
-    /// It is not.
-    Rejected(TokenError),
 }
 
 #[derive(Debug)]
@@ -62,18 +43,24 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates `token` for a server that trusts the issuers `allowed` and whose
-    /// resource identifier is `audience`.
+    /// Authenticates the sender of a request.
     pub fn authenticate(
         &mut self,
-        token: &str,
-        allowed: &[IssuerId],
-        audience: &str,
-        attempt: Attempt,
+        credential: &Credential<'_>,
+        demands: &Demands<'_>,
+        waited: Waited,
         host: &dyn Host,
     ) -> Outcome {
-        match self.try_authenticate(token, allowed, audience, attempt, host) {
-            Ok(token) => Outcome::Verified(token),
+        match self.try_authenticate(
+            credential.token,
+            demands.issuers,
+            demands.resource,
+            waited,
+            host,
+        ) {
+            Ok(token) => {
+                Outcome::Verified(Caller { token, evidence: Evidence::default(), nonce: None })
+            }
             Err(outcome) => outcome,
         }
     }
@@ -82,9 +69,11 @@ impl Authenticator {
     /// the issuers whose fetch ended here, because it could not start or its answer
     /// never came: wake who waits for them.
     #[must_use = "requests may wait for these issuers"]
-    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<IssuerId> {
+    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
         let stores = self.issuers.iter_mut().map(|issuer| &mut issuer.keys).enumerate();
-        stores.filter_map(|(id, keys)| keys.on_tick(host).then_some(IssuerId(id))).collect()
+        stores
+            .filter_map(|(id, keys)| keys.on_tick(host).then_some(Wait::Keys(IssuerId(id))))
+            .collect()
     }
 
     /// Takes the answer of a callout. Returns the issuer whose fetch it ended, well or
@@ -96,9 +85,9 @@ impl Authenticator {
         id: CalloutId,
         answer: &CalloutAnswer,
         host: &dyn Host,
-    ) -> Option<IssuerId> {
+    ) -> Option<Wait> {
         let mut stores = self.issuers.iter_mut().map(|issuer| &mut issuer.keys);
-        stores.position(|keys| keys.on_callout(id, answer, host)).map(IssuerId)
+        stores.position(|keys| keys.on_callout(id, answer, host)).map(|id| Wait::Keys(IssuerId(id)))
     }
 
     /// Whether there is no fetch of this issuer's keys to wait for.
@@ -112,7 +101,7 @@ impl Authenticator {
         token: &str,
         allowed: &[IssuerId],
         audience: &str,
-        attempt: Attempt,
+        waited: Waited,
         host: &dyn Host,
     ) -> Result<Rc<Verified<AccessToken>>, Outcome> {
         let now = host.now();
@@ -123,7 +112,7 @@ impl Authenticator {
             return Ok(token);
         }
         host.count(Counter::TokenCacheMiss);
-        let entry = self.verify(token, allowed, attempt, now, host)?;
+        let entry = self.verify(token, allowed, waited, now, host)?;
         self.admit(&entry.token, audience, now)?;
         let token = Rc::clone(&entry.token);
         self.cache.insert(digest, entry);
@@ -148,7 +137,7 @@ impl Authenticator {
         &mut self,
         token: &str,
         allowed: &[IssuerId],
-        attempt: Attempt,
+        waited: Waited,
         now: SystemTime,
         host: &dyn Host,
     ) -> Result<Entry, Outcome> {
@@ -158,7 +147,7 @@ impl Authenticator {
         issuer.check_header(&jws)?;
         let key = match issuer.keys.current(now).and_then(|keys| keys.find(jws.kid())) {
             Some(key) => key,
-            None => return Err(issuer.missing_key(id, &jws, attempt, now)),
+            None => return Err(issuer.missing_key(id, &jws, waited, now)),
         };
         let key_id = *key.id();
         let token = AccessToken::read(&jws.verify(key, host)?, id)?;
@@ -202,14 +191,25 @@ fn find<'i>(
 
 impl KnownIssuer {
     fn new(issuer: Issuer) -> Self {
-        let Issuer { name, issuer, algorithms, token_types, clock_skew, keys } = issuer;
-        let keys = match keys {
-            KeySource::Inline(keys) => KeyStore::Inline(keys),
-            KeySource::Remote { callout, refresh } => {
-                KeyStore::remote(&name, &algorithms, callout, refresh)
-            }
+        let Issuer { name, identifier, algorithms, token_types, clock_skew, keys, .. } = issuer;
+        let issuer = match identifier {
+            Identifier::Exact(issuer) => issuer,
+            Identifier::PerTenant { prefix, .. } => prefix,
         };
-        let token_types = token_types.iter().map(|typ| media_type(typ)).collect();
+        let keys = match keys {
+            Some(KeySource::Inline(keys)) => KeyStore::Inline(keys),
+            Some(KeySource::Remote { source: Source::At(callout), schedule }) => {
+                KeyStore::remote(&name, &algorithms, callout, schedule.refresh)
+            }
+            _ => KeyStore::none(),
+        };
+        let token_types = token_types
+            .iter()
+            .filter_map(|typ| match typ {
+                TokenType::Media(typ) => Some(media_type(typ)),
+                TokenType::Absent => None,
+            })
+            .collect();
         KnownIssuer { url: issuer, algorithms, token_types, clock_skew, keys }
     }
 
@@ -230,14 +230,14 @@ impl KnownIssuer {
         &mut self,
         id: IssuerId,
         jws: &Unverified<Jws<'_>>,
-        attempt: Attempt,
+        waited: Waited,
         now: SystemTime,
     ) -> Outcome {
         let have_keys = self.keys.current(now).is_some();
         // A fetch does not tell which of several keys a token without `kid` means.
         let fetch_helps = !have_keys || jws.kid().is_some();
-        if attempt == Attempt::First && fetch_helps && self.keys.want_fetch(now) {
-            Outcome::NeedsKeys(id)
+        if !waited.keys && fetch_helps && self.keys.want_fetch(now) {
+            Outcome::Waits(Wait::Keys(id))
         } else if have_keys {
             Outcome::Rejected(TokenError::UnknownKey)
         } else {

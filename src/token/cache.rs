@@ -22,9 +22,9 @@ const MAX_TOKENS: NonZeroUsize = match NonZeroUsize::new(4096) {
 /// changed since (time, keys, who asks) is for the caller to check on each use.
 pub(super) struct TokenCache(LruCache<TokenDigest, Entry>);
 
-/// SHA-256 of a token: the cache never holds a credential.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenDigest([u8; 32]);
+/// SHA-256 of a token: caches never hold a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
 
 /// A verified token and the key that verified it.
 pub(super) struct Entry {

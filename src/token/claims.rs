@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::json::{Object, Value};
 
+use super::confirmation::Confirmation;
 use super::error::TokenError;
 use super::issuer::IssuerId;
 use super::jws::{Jws, Verified};
@@ -51,6 +52,18 @@ pub struct AccessToken {
     pub issued_at: SystemTime,
     /// `jti`; every RFC 9068 token has one.
     pub token_id: Option<String>,
+    /// Roles of the subject.
+    pub roles: BTreeSet<String>,
+    /// The subject's tenant.
+    pub tenant: Option<String>,
+    /// `sid`: the session at the issuer.
+    pub session: Option<String>,
+    /// `acr`: how the subject authenticated (RFC 9470 section 6.1).
+    pub acr: Option<String>,
+    /// `auth_time`: when.
+    pub authenticated_at: Option<SystemTime>,
+    /// `cnf`: what the token is bound to.
+    pub confirmation: Confirmation,
 }
 
 impl AccessToken {
@@ -83,6 +96,12 @@ impl AccessToken {
             not_before: numeric_date(claims, "nbf")?,
             issued_at: required(numeric_date(claims, "iat")?, "iat")?,
             token_id: Some(required(string(claims, "jti")?, "jti")?),
+            roles: BTreeSet::new(),
+            tenant: None,
+            session: None,
+            acr: None,
+            authenticated_at: None,
+            confirmation: Confirmation::default(),
         })
     }
 

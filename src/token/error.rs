@@ -42,10 +42,101 @@ pub enum TokenError {
     /// A claim is of the wrong type, breaks its grammar, or is beyond our bounds.
     #[error("claim {0} is not usable")]
     BadClaim(&'static str),
-    /// The token is bound to a key of its sender (`cnf`, RFC 7800), which is not checked yet.
-    /// Taking it as a bearer token would undo the binding (RFC 9449 section 7.2).
-    #[error("sender-constrained token")]
+    /// The JWT is no access token: it has the marks of another kind (RFC 8725 section 3.12).
+    #[error("a JWT of another kind: {0}")]
+    NotAnAccessToken(&'static str),
+    /// The token is of a tenant that is not accepted.
+    #[error("tenant not accepted")]
+    Tenant,
+    /// The token is older than its issuer's tokens may be here.
+    #[error("too old")]
+    TooOld,
+    /// The token was made for longer than its issuer's tokens may be here.
+    #[error("made for too long")]
+    Lifetime,
+    /// `cnf` (RFC 7800) has a member we do not know or cannot read.
+    #[error("confirmation method not supported")]
+    Confirmation,
+    /// The token is bound to its sender by what this server does not check. Taking it as a
+    /// bearer token would undo the binding (RFC 9449 section 7.2).
+    #[error("bound to its sender, which this server does not check")]
     SenderConstrained,
+    /// The server demands tokens bound to their sender, and this one is not.
+    #[error("not bound to its sender")]
+    NotSenderConstrained,
+    /// A token bound to a DPoP key came as a bearer token (RFC 9449 section 7.2).
+    #[error("bound to a DPoP key and sent as a bearer token")]
+    Downgraded,
+    /// The client's certificate is not the one the token is bound to (RFC 8705 section 3),
+    /// or there is none.
+    #[error("not the certificate the token is bound to")]
+    Certificate,
+    /// The DPoP proof is not acceptable.
+    #[error("DPoP proof: {0}")]
+    Proof(#[from] ProofError),
+    /// The issuer says that the token is not active (RFC 7662 section 2.2).
+    #[error("not active")]
+    Inactive,
+    /// The token is on the issuer's revocation list.
+    #[error("revoked")]
+    Revoked,
+    /// The introspection endpoint could not be asked, or gave nothing of use. Not the
+    /// caller's fault, also where our own credentials were refused (RFC 7662 section 2.3).
+    #[error("introspection is unavailable")]
+    IntrospectionUnavailable,
+    /// We hold no revocation list that is recent enough. Not the caller's fault.
+    #[error("the issuer's revocation list is unavailable")]
+    RevocationsUnavailable,
+}
+
+/// Why a DPoP proof was refused (RFC 9449 section 4.3). No variant carries text of the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// There is none, and the token needs one.
+    #[error("missing")]
+    Missing,
+    /// Not one well-formed JWT, or beyond our bounds.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+    /// `typ` is not `dpop+jwt`.
+    #[error("wrong type")]
+    Type,
+    /// `alg` is not accepted, or not that of the key.
+    #[error("algorithm not accepted")]
+    Algorithm,
+    /// `jwk` is missing, not a usable public key, or has private members.
+    #[error("unusable key")]
+    Key,
+    /// The signature is not that key's.
+    #[error("wrong signature")]
+    Signature,
+    /// A required claim is missing or of the wrong type.
+    #[error("claim {0} is missing or unusable")]
+    Claim(&'static str),
+    /// `htm` is not the request's method.
+    #[error("for another method")]
+    Method,
+    /// `htu` is not this server's URL.
+    #[error("for another URL")]
+    Url,
+    /// `iat` is too far in the past or the future.
+    #[error("not made now")]
+    Time,
+    /// `ath` is not the digest of the token.
+    #[error("for another token")]
+    AccessToken,
+    /// The key is not the one the token is bound to.
+    #[error("by another key")]
+    Thumbprint,
+    /// The proof was used before.
+    #[error("used before")]
+    Replayed,
+    /// A nonce is needed: there is none, it is not ours, or it is outdated.
+    #[error("needs a nonce")]
+    Nonce,
+    /// Its use could not be recorded, so a replay could not be told. Not the caller's fault.
+    #[error("its use could not be recorded")]
+    NotRecorded,
 }
 
 impl TokenError {
@@ -66,7 +157,44 @@ impl TokenError {
             Self::Audience => "token_audience",
             Self::MissingClaim(_) => "token_claim_missing",
             Self::BadClaim(_) => "token_claim_bad",
+            Self::NotAnAccessToken(_) => "token_type",
+            Self::Tenant => "token_tenant",
+            Self::TooOld => "token_too_old",
+            Self::Lifetime => "token_lifetime",
+            Self::Confirmation => "token_confirmation",
             Self::SenderConstrained => "token_sender_constrained",
+            Self::NotSenderConstrained => "token_not_sender_constrained",
+            Self::Downgraded => "dpop_downgrade",
+            Self::Certificate => "mtls_certificate",
+            Self::Proof(error) => error.code(),
+            Self::Inactive => "token_inactive",
+            Self::Revoked => "token_revoked",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
+            Self::RevocationsUnavailable => "revocations_unavailable",
+        }
+    }
+}
+
+impl ProofError {
+    /// A stable code for the record and for counters.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "dpop_missing",
+            Self::Malformed(_) => "dpop_malformed",
+            Self::Type => "dpop_type",
+            Self::Algorithm => "dpop_algorithm",
+            Self::Key => "dpop_key",
+            Self::Signature => "dpop_signature",
+            Self::Claim(_) => "dpop_claim",
+            Self::Method => "dpop_htm",
+            Self::Url => "dpop_htu",
+            Self::Time => "dpop_iat",
+            Self::AccessToken => "dpop_ath",
+            Self::Thumbprint => "dpop_jkt",
+            Self::Replayed => "dpop_replay",
+            Self::Nonce => "dpop_nonce",
+            Self::NotRecorded => "replay_store_unavailable",
         }
     }
 }

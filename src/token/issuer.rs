@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::host::Callout;
-
 use super::algorithm::Algorithm;
+use super::claim_path::ClaimPath;
+use super::introspection::Introspection;
 use super::keys::KeySet;
+use super::source::{RevocationSource, Schedule, Source};
 
 /// Names an issuer: its place in the list given to `Authenticator::new`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,18 +17,69 @@ pub struct IssuerId(pub usize);
 pub struct Issuer {
     /// The operator's name for it, for logs.
     pub name: String,
-    /// The issuer identifier: `iss` is compared with it byte for byte (RFC 9068 section 4).
-    pub issuer: String,
+    /// Its issuer identifier.
+    pub identifier: Identifier,
     /// The algorithms its keys may have, most wanted first.
     pub algorithms: Vec<Algorithm>,
-    /// The accepted `typ` values; `["at+jwt"]` where nothing else is known (RFC 9068 section 2.1).
-    /// Compared as media types: without regard to case, `application/` implied (RFC 7515
-    /// section 4.1.9).
-    pub token_types: Vec<String>,
+    /// What the `typ` of its access tokens may be.
+    pub token_types: Vec<TokenType>,
     /// How far its clock may be from ours, for `exp`, `nbf` and `iat`.
     pub clock_skew: Duration,
-    /// Where its keys are.
-    pub keys: KeySource,
+    /// How long after `iat` a token is taken, whatever its `exp`; `None` for as long as `exp` says.
+    pub max_age: Option<Duration>,
+    /// The longest from `iat` to `exp`; a token made for longer is refused from the start.
+    pub max_lifetime: Option<Duration>,
+    /// Where its tokens have what we read.
+    pub claims: ClaimNames,
+    /// Where its keys are; `None` when it issues opaque tokens only.
+    pub keys: Option<KeySource>,
+    /// How its tokens are introspected (RFC 7662), if they are.
+    pub introspection: Option<Introspection>,
+    /// Where it says which of its tokens are revoked.
+    pub revocations: Option<RevocationSource>,
+}
+
+/// An issuer identifier: what a token's `iss` must be (RFC 9068 section 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identifier {
+    /// Byte for byte this.
+    Exact(String),
+    /// One issuer for each tenant: `prefix`, the tenant of the claim [`ClaimNames::tenant`],
+    /// `suffix` (Microsoft Entra ID, `https://login.microsoftonline.com/{tid}/v2.0`).
+    PerTenant {
+        /// Before the tenant.
+        prefix: String,
+        /// After the tenant.
+        suffix: String,
+        /// The tenants whose tokens are accepted, at least one.
+        tenants: Vec<String>,
+    },
+}
+
+/// What the `typ` header of an access token may be (RFC 9068 section 2.1, RFC 8725 section 3.11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenType {
+    /// A media type, compared without regard to case, `application/` implied where there is
+    /// no slash (RFC 7515 section 4.1.9).
+    Media(String),
+    /// No `typ` at all. Some providers send none.
+    Absent,
+}
+
+/// Where a token has what we read. Single values come from the first path that leads to one,
+/// lists are what all the paths lead to, together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// In whose name the call is made. Default `sub`.
+    pub subject: Vec<ClaimPath>,
+    /// The OAuth client. Default `client_id`, then `azp`, then `appid`.
+    pub client: Vec<ClaimPath>,
+    /// What was granted, space-separated or an array. Default `scope` and `scp`.
+    pub scopes: Vec<ClaimPath>,
+    /// Roles of the subject, an array or one string. Default `roles`.
+    pub roles: Vec<ClaimPath>,
+    /// The tenant. Default `tid`.
+    pub tenant: Vec<ClaimPath>,
 }
 
 /// Where an issuer's keys come from.
@@ -37,9 +89,23 @@ pub enum KeySource {
     Inline(KeySet),
     /// Fetched, and fetched again.
     Remote {
-        /// The request whose answer is a JWK Set (RFC 7517 section 5).
-        callout: Callout,
-        /// How old a set may become before it is fetched again.
-        refresh: Duration,
+        /// What is asked for them.
+        source: Source,
+        /// How often.
+        schedule: Schedule,
     },
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        let names =
+            |names: &[&str]| names.iter().map(|name| ClaimPath::name((*name).to_owned())).collect();
+        ClaimNames {
+            subject: names(&["sub"]),
+            client: names(&["client_id", "azp", "appid"]),
+            scopes: names(&["scope", "scp"]),
+            roles: names(&["roles"]),
+            tenant: names(&["tid"]),
+        }
+    }
 }

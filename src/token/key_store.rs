@@ -62,6 +62,11 @@ enum Fetch {
 }
 
 impl KeyStore {
+    /// Of an issuer without keys.
+    pub(super) fn none() -> Self {
+        KeyStore::Inline(KeySet::empty())
+    }
+
     pub(super) fn remote(
         issuer: &str,
         algorithms: &[Algorithm],
@@ -191,7 +196,7 @@ impl RemoteKeys {
             Ok(keys) => {
                 self.fetch = Fetch::Idle;
                 self.set = Some(Fetched { keys, at: host.now() });
-                host.count(Counter::KeyFetchSucceeded);
+                host.count(Counter::FetchSucceeded { document: "keys" });
             }
             Err(reason) => self.fail(&reason, host),
         }
@@ -211,7 +216,7 @@ impl RemoteKeys {
 
     fn fail(&mut self, reason: &str, host: &dyn Host) {
         self.fetch = Fetch::Idle;
-        host.count(Counter::KeyFetchFailed);
+        host.count(Counter::FetchFailed { document: "keys" });
         let kept =
             if self.current(host.now()).is_some() { "keeping the last" } else { "none held" };
         let issuer = &self.issuer;

@@ -12,21 +12,40 @@
 mod algorithm;
 mod authenticator;
 mod cache;
+mod claim_path;
 mod claims;
+mod confirmation;
+mod dpop;
 mod error;
+mod introspection;
 mod issuer;
 mod jwk;
 mod jws;
 mod key_store;
 mod keys;
+mod mtls;
+mod request;
+mod secret;
 mod signature;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub use algorithm::Algorithm;
-pub use authenticator::{Attempt, Authenticator, Outcome};
+pub use authenticator::Authenticator;
+pub use cache::TokenDigest;
+pub use claim_path::ClaimPath;
 pub use claims::AccessToken;
-pub use error::TokenError;
-pub use issuer::{Issuer, IssuerId, KeySource};
+pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
+pub use dpop::{DpopPolicy, NoncePolicy, NonceScope, Requirement};
+pub use error::{ProofError, TokenError};
+pub use introspection::{ClientAuthentication, IntrospectedTokens, Introspection, SigningKey};
+pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
+pub use mtls::{CertificateSource, MtlsPolicy};
+pub use request::{
+    Caller, Credential, Demands, Evidence, Introspected, Outcome, Scheme, Wait, Waited,
+};
+pub use secret::Secret;
+pub use source::{RevocationSource, Schedule, Source};

@@ -85,7 +85,7 @@ fn keys_that_cannot_be_had_are_not_the_callers_fault() {
     for mode in BOTH_MODES {
         let mut driver = Driver::of(&remote_keys(mode));
         let waiting = driver.request(&Request::post(&token("docs.read")));
-        assert!(matches!(waiting.wake, Some(Wake::Keys(_))));
+        assert!(matches!(waiting.wake, Some(Wake::Settled(_))));
         assert!(driver.gate.awaits_keys());
         assert_eq!(waiting.flow, Flow::Pause);
         let effects = driver.keys_settle(500, "");

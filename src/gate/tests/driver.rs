@@ -254,8 +254,11 @@ impl Driver {
     pub(super) fn keys_settle(&mut self, status: u16, body: &str) -> Effects {
         let _ = self.worker.on_tick(&self.host);
         let fetch = self.host.callouts.borrow().len();
-        let answer =
-            CalloutAnswer { status: Some(status), body: Some(jwks().to_string().into_bytes()) };
+        let answer = CalloutAnswer {
+            status: Some(status),
+            headers: Vec::new(),
+            body: Some(jwks().to_string().into_bytes()),
+        };
         let _ =
             self.worker.on_callout(CalloutId(u32::try_from(fetch).unwrap()), &answer, &self.host);
         self.on(Event::KeysSettled { body: &Bytes(body.as_bytes()) })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::host::fake::FakeHost;
-use crate::token::{Attempt, Authenticator, IssuerId, KeySource, Outcome, TokenError};
+use crate::token::{Authenticator, Identifier, IssuerId, KeySource, Outcome, TokenError, Waited};
 
 #[test]
 fn a_good_token_says_who_sent_it() {
@@ -151,22 +151,23 @@ fn rfc8725_3_8_keys_only_of_the_issuer() {
     let other = {
         let keys = crate::token::KeySet::parse(&jwks(&[jwk(2, "k2")]), &ALL).unwrap();
         let mut other = issuer(KeySource::Inline(keys));
-        other.issuer = "https://other.example".to_owned();
+        other.identifier = Identifier::Exact("https://other.example".to_owned());
         other
     };
     let keys = crate::token::KeySet::parse(&jwks(&[jwk(1, "k1")]), &ALL).unwrap();
     let mut two = Authenticator::new(vec![issuer(KeySource::Inline(keys)), other]);
     let host = FakeHost::new();
-    let mut check = |token: &str, allowed: &[IssuerId]| match two.authenticate(
+    let mut check = |token: &str, allowed: &[IssuerId]| match ask(
+        &mut two,
         token,
         allowed,
         AUDIENCE,
-        Attempt::First,
+        Waited::not(),
         &host,
     ) {
-        Outcome::Verified(token) => Ok(token.issuer),
+        Outcome::Verified(caller) => Ok(caller.token.issuer),
         Outcome::Rejected(error) => Err(error),
-        Outcome::NeedsKeys(_) => Err(TokenError::KeysUnavailable),
+        Outcome::Waits(_) => Err(TokenError::KeysUnavailable),
     };
     let both = [IssuerId(0), IssuerId(1)];
     let k2 = with(header(), "kid", json!("k2"));

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::host::fake::{FakeHost, START};
 use crate::host::{
-    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeVerdict,
-    NativeVerification,
+    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
+    NativeVerification, SharedDataError, SharedValue,
 };
 use crate::token::{
-    AccessToken, Algorithm, Attempt, Authenticator, Issuer, IssuerId, KeySet, KeySource, Outcome,
-    TokenError, Verified,
+    AccessToken, Algorithm, Authenticator, CertificateSource, ClaimNames, Credential, Demands,
+    DpopPolicy, Identifier, Issuer, IssuerId, KeySet, KeySource, MtlsPolicy, NoncePolicy,
+    NonceScope, Outcome, Requirement, Scheme, TokenError, TokenType, Verified, Waited,
 };
 
 pub(super) const ISSUER: &str = "https://idp.example.com";
@@ -103,11 +104,16 @@ pub(super) fn jwks(keys: &[Value]) -> Vec<u8> {
 pub(super) fn issuer(keys: KeySource) -> Issuer {
     Issuer {
         name: "corp".to_owned(),
-        issuer: ISSUER.to_owned(),
+        identifier: Identifier::Exact(ISSUER.to_owned()),
         algorithms: ALL.to_vec(),
-        token_types: vec!["at+jwt".to_owned()],
+        token_types: vec![TokenType::Media("at+jwt".to_owned())],
         clock_skew: Duration::from_secs(SKEW),
-        keys,
+        max_age: None,
+        max_lifetime: None,
+        claims: ClaimNames::default(),
+        keys: Some(keys),
+        introspection: None,
+        revocations: None,
     }
 }
 
@@ -127,12 +133,50 @@ pub(super) fn check(
     token: &str,
     host: &dyn Host,
 ) -> Result<Rc<Verified<AccessToken>>, TokenError> {
-    let allowed = [IssuerId(0)];
-    match authenticator.authenticate(token, &allowed, AUDIENCE, Attempt::First, host) {
-        Outcome::Verified(token) => Ok(token),
+    match ask(authenticator, token, &[IssuerId(0)], AUDIENCE, Waited::not(), host) {
+        Outcome::Verified(caller) => Ok(caller.token),
         Outcome::Rejected(error) => Err(error),
-        Outcome::NeedsKeys(_) => Err(TokenError::KeysUnavailable),
+        Outcome::Waits(_) => Err(TokenError::KeysUnavailable),
     }
+}
+
+/// Sends a bearer token to a server that knows no other.
+pub(super) fn ask(
+    authenticator: &mut Authenticator,
+    token: &str,
+    issuers: &[IssuerId],
+    resource: &str,
+    waited: Waited,
+    host: &dyn Host,
+) -> Outcome {
+    let credential = Credential {
+        scheme: Scheme::Bearer,
+        token,
+        proof: None,
+        method: "POST",
+        certificate: None,
+    };
+    let (dpop, mtls) = (dpop(Requirement::Off), mtls(Requirement::Off));
+    let demands = Demands { issuers, resource, audiences: &[], dpop: &dpop, mtls: &mtls };
+    authenticator.authenticate(&credential, &demands, waited, host)
+}
+
+pub(super) fn dpop(mode: Requirement) -> DpopPolicy {
+    DpopPolicy {
+        mode,
+        algorithms: ALL.to_vec(),
+        proof_max_age: Duration::from_secs(300),
+        url: AUDIENCE.to_owned(),
+        nonce: NoncePolicy {
+            mode: Requirement::Off,
+            scope: NonceScope::Replica,
+            lifetime: Duration::from_secs(300),
+        },
+    }
+}
+
+pub(super) fn mtls(mode: Requirement) -> MtlsPolicy {
+    MtlsPolicy { mode, certificate: CertificateSource::Connection }
 }
 
 /// The outcome of one token with a fresh authenticator and a host at rest.
@@ -158,6 +202,23 @@ impl Host for NativeHost {
 
     fn verify_signature(&self, v: &NativeVerification<'_>) -> NativeVerdict {
         if verify_der(v).is_some() { NativeVerdict::Valid } else { NativeVerdict::Invalid }
+    }
+
+    fn sign(&self, signing: &NativeSigning<'_>) -> Result<Vec<u8>, HostError> {
+        self.0.sign(signing)
+    }
+
+    fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostError> {
+        self.0.shared(key)
+    }
+
+    fn set_shared(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: Option<std::num::NonZeroU32>,
+    ) -> Result<(), SharedDataError> {
+        self.0.set_shared(key, value, version)
     }
 
     fn dispatch(&self, callout: &Callout) -> Result<CalloutId, HostError> {
