@@ -95,6 +95,27 @@ pub struct Caller {
     pub token_id: Option<String>,
     /// Scopes of the token.
     pub scopes_presented: Vec<Text>,
+    /// The subject's tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Text>,
+    /// `acr`: how the subject authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<Text>,
+    /// What the token is bound to and its sender proved: `bearer` (nothing), `dpop`, `mtls`,
+    /// or `dpop+mtls`.
+    pub sender: &'static str,
+    /// RFC 7638 thumbprint of the key its proofs are signed with (`cnf.jkt`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_key: Option<String>,
+    /// Whether the token was verified for an earlier request.
+    pub token_cached: bool,
+    /// Whether keys or revocations were used that are overdue for a refresh, because
+    /// fetching them fails.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+    /// `asked` or `cached`, where the issuer confirmed the token (RFC 7662).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<&'static str>,
 }
 
 /// A protected object.

@@ -20,7 +20,7 @@ use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
 use crate::config;
 use crate::gate::{Buffer, Effects, Event, Gate, Headers, HostMode, Wake, Worker};
 use crate::host::{CalloutAnswer, CalloutId, Host as _};
-use crate::token::Wait;
+use crate::token::{PeerConnection, Wait};
 use effects::{HostBuffer, Phase, apply};
 use proxy_wasm_host::{ProxyWasmHost, attribute_number, attribute_text};
 use waiting::Waiting;
@@ -28,9 +28,12 @@ use waiting::Waiting;
 /// How often a worker looks at refreshes and waiting streams when nothing is urgent.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// How often while a request waits for keys: the longest a fetch is put off, since
-/// only a tick can start one that outlives the stream that wants it.
+/// How often while requests wait: how soon a worker sees what another one fetched.
 const BUSY_TICK: Duration = Duration::from_millis(10);
+
+/// When the first tick comes after a request began to wait. Only a tick can start a
+/// fetch that outlives the stream that wants it.
+const URGENT_TICK: Duration = Duration::from_millis(1);
 
 /// Largest answer to a callout that is read, in bytes. The host buffers any size.
 const MAX_CALLOUT_ANSWER: usize = 256 * 1024;
@@ -119,9 +122,7 @@ impl Context for Root {
         let shared = &self.shared;
         let worker = shared.current_worker();
         let settled = worker.borrow_mut().on_callout(CalloutId(token), &answer, &shared.host);
-        if let Some(wait) = settled {
-            shared.wake_for_keys(&[wait]);
-        }
+        shared.wake(&settled);
     }
 }
 
@@ -134,9 +135,9 @@ impl RootContext for Root {
         let shared = &self.shared;
         let worker = shared.current_worker();
         let settled = worker.borrow_mut().on_tick(&shared.host);
-        shared.wake_for_keys(&settled);
+        shared.wake(&settled);
         shared.check_holds();
-        let busy = shared.waiting.any_for_keys();
+        let busy = shared.waiting.any_for_a_fetch();
         shared.tick_every(if busy { BUSY_TICK } else { IDLE_TICK });
     }
 
@@ -163,20 +164,21 @@ impl Shared {
     /// it; those that wait for its keys are denied, as nobody fetches them any more.
     fn replace_worker(&self, worker: Worker) {
         self.worker.replace(Rc::new(RefCell::new(worker)));
-        for (context_id, stream) in self.waiting.for_keys() {
+        for (context_id, stream) in self.waiting.for_fetches() {
             self.resume(context_id, &stream, Event::Abandoned);
         }
     }
 
-    fn wake_for_keys(&self, settled: &[Wait]) {
+    /// Tells the streams that wait for any of these.
+    fn wake(&self, settled: &[Wait]) {
         if settled.is_empty() {
             return;
         }
-        for (context_id, stream) in self.waiting.for_keys() {
+        for (context_id, stream) in self.waiting.for_fetches() {
             let awaited = stream.gate.borrow().awaits();
             if awaited.is_some_and(|wait| settled.contains(&wait)) {
                 let body = HostBuffer::request(None);
-                self.resume(context_id, &stream, Event::KeysSettled { body: &body });
+                self.resume(context_id, &stream, Event::Settled { body: &body });
             }
         }
     }
@@ -204,12 +206,13 @@ impl Shared {
         event: Event<'_>,
         phase: Phase,
     ) -> Action {
-        let effects = stream.on(event, &self.host);
+        let room = stream.waits.get() || self.waiting.has_room();
+        let effects = stream.on(event, room, &self.host);
         if stream.waits.get() || effects.wake.is_some() {
             stream.waits.set(self.waiting.update(context_id, stream));
         }
         if matches!(effects.wake, Some(Wake::Settled(_))) {
-            self.tick_every(BUSY_TICK);
+            self.tick_every(URGENT_TICK);
         }
         apply(effects, phase)
     }
@@ -221,9 +224,11 @@ impl Shared {
 }
 
 impl Stream {
-    fn on(&self, event: Event<'_>, host: &ProxyWasmHost) -> Effects {
+    fn on(&self, event: Event<'_>, may_wait: bool, host: &ProxyWasmHost) -> Effects {
         let worker = Rc::clone(&self.worker.borrow());
-        self.gate.borrow_mut().on(event, &mut worker.borrow_mut(), host)
+        let mut worker = worker.borrow_mut();
+        worker.set_may_wait(may_wait);
+        self.gate.borrow_mut().on(event, &mut worker, host)
     }
 }
 
@@ -252,7 +257,7 @@ impl HttpContext for Http {
             end,
             source: attribute_text(&["source", "address"]),
             received: if hold { attribute_number(&["request", "total_size"]) } else { None },
-            may_wait: self.shared.waiting.has_room_for_keys(),
+            peer: &peer,
         };
         self.deliver(event, Phase::RequestHeaders)
     }
@@ -292,7 +297,7 @@ impl HttpContext for Http {
     }
 
     fn on_log(&mut self) {
-        let effects = self.stream.on(Event::Done, &self.shared.host);
+        let effects = self.stream.on(Event::Done, false, &self.shared.host);
         if let Some(record) = effects.record {
             // Readable in access logs as %FILTER_STATE(wasm.countersign.audit:PLAIN)%.
             let _ = hostcalls::set_property(vec!["countersign.audit"], Some(record.as_bytes()));
@@ -301,6 +306,14 @@ impl HttpContext for Http {
                 let _ = hostcalls::log(LogLevel::Info, &record);
             }
         }
+    }
+}
+
+/// Who is at the other end of the effective context's connection.
+fn peer() -> PeerConnection {
+    PeerConnection {
+        certificate_sha256_hex: attribute_text(&["connection", "sha256_peer_certificate_digest"]),
+        uri_san: attribute_text(&["connection", "uri_san_peer_certificate"]),
     }
 }
 

@@ -6,15 +6,15 @@ use std::rc::{Rc, Weak};
 
 use super::Stream;
 
-/// Most streams of one worker that wait for keys at a time. Each may hold a body of 1 MiB
-/// in the host, and anybody can make a stream wait by inventing a key id.
-const MAX_AWAITING_KEYS: usize = 1024;
+/// Most streams of one worker that wait for a fetch at a time. Each may hold a body of
+/// 1 MiB in the host, and anybody can make a stream wait by inventing a key id.
+const MAX_WAITING: usize = 1024;
 
 /// Streams by context id. Weak, and forgotten by [`Waiting::forget`] when the host deletes
 /// the stream, so that a context id is never used after its stream.
 #[derive(Default)]
 pub(super) struct Waiting {
-    keys: Streams,
+    fetches: Streams,
     /// As many as there are requests without a body yet: the host bounds those.
     hold_checks: Streams,
 }
@@ -22,30 +22,30 @@ pub(super) struct Waiting {
 type Streams = RefCell<HashMap<u32, Weak<Stream>>>;
 
 impl Waiting {
-    pub(super) fn has_room_for_keys(&self) -> bool {
-        self.keys.borrow().len() < MAX_AWAITING_KEYS
+    pub(super) fn has_room(&self) -> bool {
+        self.fetches.borrow().len() < MAX_WAITING
     }
 
     /// Files the stream under what it waits for now. Whether it waits for anything.
     pub(super) fn update(&self, context_id: u32, stream: &Rc<Stream>) -> bool {
         let gate = stream.gate.borrow();
-        let (for_keys, for_hold_check) = (gate.awaits_keys(), gate.awaits_hold_check());
-        file(&self.keys, context_id, stream, for_keys);
+        let (for_fetch, for_hold_check) = (gate.awaits().is_some(), gate.awaits_hold_check());
+        file(&self.fetches, context_id, stream, for_fetch);
         file(&self.hold_checks, context_id, stream, for_hold_check);
-        for_keys || for_hold_check
+        for_fetch || for_hold_check
     }
 
     pub(super) fn forget(&self, context_id: u32) {
-        self.keys.borrow_mut().remove(&context_id);
+        self.fetches.borrow_mut().remove(&context_id);
         self.hold_checks.borrow_mut().remove(&context_id);
     }
 
-    pub(super) fn any_for_keys(&self) -> bool {
-        !self.keys.borrow().is_empty()
+    pub(super) fn any_for_a_fetch(&self) -> bool {
+        !self.fetches.borrow().is_empty()
     }
 
-    pub(super) fn for_keys(&self) -> Vec<(u32, Rc<Stream>)> {
-        list(&self.keys)
+    pub(super) fn for_fetches(&self) -> Vec<(u32, Rc<Stream>)> {
+        list(&self.fetches)
     }
 
     pub(super) fn for_hold_checks(&self) -> Vec<(u32, Rc<Stream>)> {

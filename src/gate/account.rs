@@ -10,7 +10,7 @@ use crate::host::{Counter, Host};
 use crate::mcp::{Operation, Target};
 use crate::policy::Decision;
 use crate::reply::{Code, Denial};
-use crate::token::AccessToken;
+use crate::token::{Caller, Confirmation, Introspected};
 
 /// The decision id when the host has no randomness. Such requests are denied.
 const NO_DECISION_ID: &str = "none";
@@ -146,13 +146,29 @@ impl Account {
     }
 }
 
-pub(super) fn caller_fields(caller: &AccessToken) -> audit::Caller {
+pub(super) fn caller_fields(Caller { token, evidence, .. }: &Caller) -> audit::Caller {
+    let Confirmation { key, certificate } = token.confirmation;
     audit::Caller {
-        subject: Text::new(&caller.subject),
-        issuer: Text::new(&caller.issuer_url),
-        client_id: Text::new(&caller.client_id),
-        token_id: caller.token_id.as_deref().map(|id| digest(id.as_bytes())),
-        scopes_presented: audit::scopes(&caller.scopes),
+        subject: Text::new(&token.subject),
+        issuer: Text::new(&token.issuer_url),
+        client_id: Text::new(&token.client_id),
+        token_id: token.token_id.as_deref().map(|id| digest(id.as_bytes())),
+        scopes_presented: audit::scopes(&token.scopes),
+        tenant: token.tenant.as_deref().map(Text::new),
+        acr: token.acr.as_deref().map(Text::new),
+        sender: match (key, certificate) {
+            (None, None) => "bearer",
+            (Some(_), None) => "dpop",
+            (None, Some(_)) => "mtls",
+            (Some(_), Some(_)) => "dpop+mtls",
+        },
+        dpop_key: key.map(|key| key.encoded()),
+        token_cached: evidence.cached,
+        stale: evidence.stale,
+        introspection: evidence.introspection.map(|introspected| match introspected {
+            Introspected::Asked => "asked",
+            Introspected::Remembered => "cached",
+        }),
     }
 }
 

@@ -3,19 +3,23 @@
 
 use std::rc::Rc;
 
+use super::denials::{challenge, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
 use super::server::Server;
 use crate::mcp::StandardHeaders;
-use crate::reply::{Challenge, Code, Denial, RpcError};
+use crate::reply::{ChallengeError, Code, Denial, RpcError};
+use crate::token::{
+    CertificateDigest, Credential, PeerConnection, ProofError, Requirement, Scheme, TokenError,
+    presented,
+};
 
 /// Headers that are ours to set. Whoever sends one is forging it.
 const OUR_PREFIX: &str = "x-countersign-";
 
 /// Headers decided on, or read by the MCP server, that may occur once. A second line,
 /// of which some reader takes the first and another the last, is refused.
-const SINGLE: [&str; 12] = [
+const SINGLE: [&str; 11] = [
     "authorization",
-    "dpop",
     "content-type",
     "content-encoding",
     "content-length",
@@ -69,6 +73,16 @@ pub(super) enum HttpMethod {
     Get,
     /// The end of a legacy session.
     Delete,
+}
+
+impl HttpMethod {
+    fn as_str(self) -> &'static str {
+        match self {
+            HttpMethod::Post => "POST",
+            HttpMethod::Get => "GET",
+            HttpMethod::Delete => "DELETE",
+        }
+    }
 }
 
 /// The MCP headers, kept until the body can be compared with them.
@@ -149,6 +163,10 @@ pub(super) fn check_form(
     for name in SINGLE {
         single(headers, name)?;
     }
+    // Where proofs are taken, a second one has an answer of its own (RFC 9449 section 7.1).
+    if server.dpop.mode == Requirement::Off {
+        single(headers, "dpop")?;
+    }
     if headers.has("upgrade") || headers.has(":protocol") {
         return Err(Denial::new(Code::UpgradeRefused, "the request asks for an upgrade"));
     }
@@ -178,29 +196,92 @@ pub(super) fn check_form(
     Ok(Arrival { server: Rc::clone(server), method, headers: mcp, strip })
 }
 
-/// The bearer token of the request (RFC 6750 section 2.1).
-pub(super) fn bearer_token<'a>(headers: &'a Headers, server: &Server) -> Result<&'a str, Denial> {
-    let challenge =
-        |invalid| Challenge::authenticate(&server.metadata_url, &server.scopes_supported, invalid);
+/// What a request brings to say who sends it: read, and not verified.
+///
+/// Has no `Debug`, so that it cannot be written by accident.
+pub(super) struct Credentials {
+    pub(super) scheme: Scheme,
+    pub(super) token: String,
+    pub(super) proof: Option<String>,
+    pub(super) certificate: Option<CertificateDigest>,
+}
+
+/// Reads the credential (RFC 6750 section 2.1, RFC 9449 section 7.1, RFC 8705 section 3).
+pub(super) fn credentials(
+    headers: &Headers,
+    server: &Server,
+    peer: &dyn Fn() -> PeerConnection,
+) -> Result<Credentials, Denial> {
+    let takes_proofs = server.dpop.mode != Requirement::Off;
     let Some(value) = single(headers, "authorization")? else {
         return Err(Denial::new(Code::TokenMissing, "no Authorization header")
-            .with_challenge(challenge(false)));
+            .with_challenge(challenge(server, None)));
     };
-    let token = value
-        .split_once(' ')
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim_start_matches(' '));
-    match token {
-        Some(token) if is_token68(token) => Ok(token),
-        Some(_) => Err(Denial::new(
-            Code::TokenInvalid("token_malformed"),
-            "the credential is not one token68",
-        )
-        .with_challenge(challenge(true))),
+    let (scheme, token) = match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => (Scheme::Bearer, token),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") && takes_proofs => {
+            (Scheme::Dpop, token)
+        }
         // Another scheme is no attempt at ours: RFC 6750 section 3.1 wants no error code.
-        None => Err(Denial::new(Code::TokenMissing, "an Authorization scheme other than Bearer")
-            .with_challenge(challenge(false))),
+        _ => {
+            return Err(Denial::new(Code::TokenMissing, "an Authorization scheme not taken here")
+                .with_challenge(challenge(server, None)));
+        }
+    };
+    let token = token.trim_start_matches(' ');
+    if is_credential_list(token) {
+        return Err(mixed("two credentials in Authorization", server));
     }
+    if !is_token68(token) {
+        return Err(rejected(TokenError::Malformed("not one token68"), server, || None));
+    }
+    let proof = match scheme {
+        _ if !takes_proofs => None,
+        Scheme::Bearer if headers.has("dpop") => {
+            return Err(mixed("a proof beside a bearer token", server));
+        }
+        Scheme::Bearer => None,
+        Scheme::Dpop => headers
+            .single("dpop")
+            .map_err(|_| ProofError::Malformed("not one header field of text"))
+            .map_err(|error| rejected(error.into(), server, || None))?
+            .map(str::to_owned),
+    };
+    let certificate = match server.mtls.mode {
+        Requirement::Off => None,
+        _ => presented(&server.mtls, &peer(), &headers.lines(FORWARDED_CERTIFICATE))
+            .map_err(|error| rejected(error, server, || None))?,
+    };
+    Ok(Credentials { scheme, token: token.to_owned(), proof, certificate })
+}
+
+impl Credentials {
+    /// What they are to the authenticator.
+    pub(super) fn brought(&self, method: HttpMethod) -> Credential<'_> {
+        Credential {
+            scheme: self.scheme,
+            token: &self.token,
+            proof: self.proof.as_deref(),
+            method: method.as_str(),
+            certificate: self.certificate,
+        }
+    }
+}
+
+/// Envoy's header for the certificates of earlier hops.
+const FORWARDED_CERTIFICATE: &str = "x-forwarded-client-cert";
+
+fn mixed(reason: &str, server: &Server) -> Denial {
+    Denial::new(Code::CredentialsMixed, reason)
+        .with_challenge(challenge(server, Some(ChallengeError::InvalidRequest)))
+}
+
+/// Whether lines with a credential each were joined on the way (RFC 9110 section 5.3).
+fn is_credential_list(token: &str) -> bool {
+    token.split(',').skip(1).any(|member| {
+        let scheme = member.trim_start().split(' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop")
+    })
 }
 
 /// RFC 9110 section 11.2: at least one character, padding only at the end.

@@ -3,7 +3,49 @@
 use super::server::Server;
 use crate::mcp::{Era, Id, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target};
 use crate::policy::{Decision, Outcome, Reason};
-use crate::reply::{Challenge, Code, Denial, RpcError};
+use crate::reply::{Challenge, ChallengeError, Code, Denial, RpcError};
+use crate::token::{ProofError, Requirement, TokenError};
+
+/// What to authenticate with at a server.
+pub(super) fn challenge(server: &Server, error: Option<ChallengeError>) -> Challenge {
+    let proof_algorithms = match server.dpop.mode {
+        Requirement::Off => Vec::new(),
+        _ => server.dpop.algorithms.iter().map(|algorithm| algorithm.as_str()).collect(),
+    };
+    Challenge {
+        resource_metadata: server.metadata_url.clone(),
+        error,
+        scopes: server.scopes_supported.iter().cloned().collect(),
+        proof_algorithms,
+    }
+}
+
+/// A credential that is not acceptable. `nonce` makes one for the next proof.
+pub(super) fn rejected(
+    error: TokenError,
+    server: &Server,
+    nonce: impl FnOnce() -> Option<String>,
+) -> Denial {
+    let reason = error.to_string();
+    match error {
+        TokenError::KeysUnavailable
+        | TokenError::IntrospectionUnavailable
+        | TokenError::RevocationsUnavailable
+        | TokenError::Proof(ProofError::NotRecorded) => {
+            Denial::new(Code::Unavailable(error.code()), reason)
+        }
+        TokenError::Proof(ProofError::Nonce) => match nonce() {
+            Some(nonce) => Denial::new(Code::ProofInvalid(error.code()), reason)
+                .with_challenge(challenge(server, Some(ChallengeError::UseDpopNonce)))
+                .with_nonce(Some(nonce)),
+            None => Denial::new(Code::HostFailure, "no nonce could be made"),
+        },
+        TokenError::Proof(_) => Denial::new(Code::ProofInvalid(error.code()), reason)
+            .with_challenge(challenge(server, Some(ChallengeError::InvalidDpopProof))),
+        _ => Denial::new(Code::TokenInvalid(error.code()), reason)
+            .with_challenge(challenge(server, Some(ChallengeError::InvalidToken))),
+    }
+}
 
 /// A message that could not be read.
 pub(super) fn refused(refusal: Refusal) -> Denial {
@@ -34,12 +76,16 @@ pub(super) fn denial(
     let id = request.map(|(id, _)| id.clone());
     let denied = match (reason, request) {
         (Reason::MissingScope, _) => {
-            let challenge = Challenge::insufficient_scope(
-                &server.metadata_url,
-                decision.required_scopes.clone(),
-            );
+            let challenge = Challenge {
+                scopes: decision.required_scopes.clone(),
+                ..challenge(server, Some(ChallengeError::InsufficientScope))
+            };
             Denial::new(Code::ScopeMissing, "the token lacks a scope of the operation")
                 .with_challenge(challenge)
+        }
+        (Reason::DpopRequired, _) => {
+            Denial::new(Code::DpopRequired, "the operation takes a DPoP-bound token")
+                .with_challenge(challenge(server, Some(ChallengeError::InvalidToken)))
         }
         (_, None) => Denial::new(Code::NotificationDenied, "the notification is not allowed"),
         (Reason::MethodNotAllowed, Some((_, Era::Modern))) => {
@@ -52,6 +98,21 @@ pub(super) fn denial(
             .with_error(RpcError::new(-32602, unknown_object(&operation.target))),
     };
     Some(denied.with_id(id))
+}
+
+/// The denial of what belongs to a session and carries no operation: `not_allowed`, unless
+/// something better than a closed door can be said.
+pub(super) fn session_denial(
+    decision: &Decision,
+    server: &Server,
+    not_allowed: Code,
+) -> Option<Denial> {
+    let Outcome::Deny(reason) = decision.outcome else { return None };
+    Some(match reason {
+        Reason::DpopRequired => Denial::new(Code::DpopRequired, "sessions take a DPoP-bound token")
+            .with_challenge(challenge(server, Some(ChallengeError::InvalidToken))),
+        _ => Denial::new(not_allowed, "sessions are not allowed by policy"),
+    })
 }
 
 /// The MCP servers' own words for what does not exist, so that a denial tells no more.

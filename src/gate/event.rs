@@ -2,7 +2,7 @@
 
 use super::headers::{HeaderEdit, Headers};
 use crate::reply::LocalReply;
-use crate::token::Wait;
+use crate::token::{PeerConnection, Wait};
 
 /// Something that happened to one stream.
 pub enum Event<'a> {
@@ -17,8 +17,9 @@ pub enum Event<'a> {
         /// Bytes of the request received so far (Envoy's `request.total_size`), where
         /// the host tells: the baseline of the hold self-check.
         received: Option<u64>,
-        /// Whether the worker has room for one more stream that waits for keys.
-        may_wait: bool,
+        /// Who is at the other end of the connection. Asked only when it matters: it costs
+        /// property reads.
+        peer: &'a dyn Fn() -> PeerConnection,
     },
     /// More of the request's body arrived. Everything withheld so far is in the buffer.
     RequestBody {
@@ -35,8 +36,8 @@ pub enum Event<'a> {
         /// The withheld body.
         body: &'a dyn Buffer,
     },
-    /// The key fetch this stream waits for is over, successfully or not.
-    KeysSettled {
+    /// The fetch this stream waits for is over, successfully or not.
+    Settled {
         /// The withheld body, as far as it arrived.
         body: &'a dyn Buffer,
     },
@@ -118,8 +119,14 @@ pub enum Flow {
 /// What a paused stream waits for beside the host's own callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// For something that is fetched: [`Event::KeysSettled`].
+    /// For something that is fetched: [`Event::Settled`].
     Settled(Wait),
     /// To be looked at: [`Event::HoldCheck`].
     HoldCheck,
+}
+
+impl Wake {
+    pub(super) fn is_for_a_fetch(self) -> bool {
+        matches!(self, Wake::Settled(_))
+    }
 }

@@ -47,6 +47,13 @@ impl Headers {
         self.single(name).ok().flatten()
     }
 
+    /// Every line of that name.
+    #[must_use]
+    pub fn lines(&self, name: &str) -> Vec<&[u8]> {
+        let lines = self.0.iter().filter(|(n, _)| n == name);
+        lines.map(|(_, value)| value.as_slice()).collect()
+    }
+
     /// Whether there is any line of that name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -38,19 +38,19 @@ pub use server::{AuditSettings, Enforcement, HostMode, Server};
 pub use worker::Worker;
 
 use account::{Account, caller_fields, object};
-use arrival::{Arrival, Destination, HttpMethod, bearer_token, check_form, destination, is_ours};
-use denials::{denial, refused};
+use arrival::{
+    Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
+};
+use denials::{denial, refused, rejected, session_denial};
 use headers::encode_value;
 use relay::{Lists, Relay, Viewer};
 
 use crate::audit::{Text, digest};
 use crate::host::Host;
 use crate::mcp::{ListKind, Message, Operation, read_message};
-use crate::policy::Form;
-use crate::reply::{Challenge, Code, DECISION_ID_HEADER, Denial, LocalReply};
-use crate::token::{
-    AccessToken, Credential, Demands, Outcome, Scheme, TokenError, Verified, Wait, Waited,
-};
+use crate::policy::{Decision, Form};
+use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
+use crate::token::{AccessToken, Caller, Outcome, PeerConnection, Secret, Wait, Waited};
 
 /// Largest request body that is read, in bytes. MCP arguments are small; the servers'
 /// own limits are between 1 and 4 MiB, and a body is in memory as often as there are
@@ -66,34 +66,41 @@ const HOLD_CHECK_BOUND: Duration = Duration::from_secs(2);
 pub struct Gate {
     state: State,
     account: Account,
+    /// For the client's next proof; goes out with whatever answers this request.
+    nonce: Option<String>,
 }
 
 /// How far the stream has come. Every variant but the last two withholds the request.
 enum State {
     /// Nothing came yet.
     Arriving,
-    /// The token cannot be verified before its issuer's keys are fetched.
-    AwaitingKeys {
+    /// The credential cannot be judged before something is fetched: keys, a list of
+    /// revocations, the issuer's word.
+    AwaitingEvidence {
         arrival: Arrival,
-        token: Secret,
+        credentials: Credentials,
         wait: Wait,
+        waited: Waited,
         body: BodyProgress,
         hold: HoldWatch,
     },
     /// The caller is known, the operation is not.
-    AwaitingBody {
-        arrival: Arrival,
-        caller: Rc<Verified<AccessToken>>,
-        headers: HeadersAre,
-        hold: HoldWatch,
-    },
+    AwaitingBody { arrival: Arrival, caller: Known, headers: HeadersAre, hold: HoldWatch },
+    /// The operation is known too, and its rule asks for the issuer's word on the token.
+    AwaitingWord { arrival: Arrival, caller: Known, message: Message, held: bool, wait: Wait },
     /// The request went on.
     Forwarded(Relay),
     /// We answered. Whatever still comes is not the caller's business.
     Answered,
 }
 
-/// How much of the body came while waiting for keys.
+/// A caller, and the token it came with where a rule may ask the issuer about it.
+struct Known {
+    caller: Caller,
+    token: Option<Secret>,
+}
+
+/// How much of the body came while waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyProgress {
     /// There is none.
@@ -111,12 +118,9 @@ enum HeadersAre {
     Held,
     /// On their way to the MCP server, since they arrived.
     Released,
-    /// The same, since a wait for keys ended.
+    /// The same, since a wait ended.
     ReleasedLate,
 }
-
-/// A credential. Has no `Debug`, so that it cannot be written by accident.
-struct Secret(String);
 
 /// What the hold self-check has seen of a stream.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,25 +140,17 @@ impl Gate {
     /// A gate at which nothing has arrived.
     #[must_use]
     pub fn new() -> Self {
-        Gate { state: State::Arriving, account: Account::new() }
+        Gate { state: State::Arriving, account: Account::new(), nonce: None }
     }
 
     /// Takes what happened, says what to do.
     pub fn on(&mut self, event: Event<'_>, worker: &mut Worker, host: &dyn Host) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Answered);
         let step = match event {
-            Event::RequestHeaders { headers, end, source, received, may_wait } => match state {
+            Event::RequestHeaders { headers, end, source, received, peer } => match state {
                 State::Arriving => {
                     self.account.open(&headers, source, worker, host);
-                    self.arrive(&headers, end, received, worker, host).and_then(
-                        |(state, effects)| {
-                            if matches!(effects.wake, Some(Wake::Settled(_))) && !may_wait {
-                                let reason = "too many streams wait for keys";
-                                return Err(Denial::new(Code::Overloaded, reason));
-                            }
-                            Ok((state, effects))
-                        },
-                    )
+                    self.arrive(&headers, end, received, peer, worker, host)
                 }
                 state => Ok(out_of_order(state)),
             },
@@ -164,7 +160,7 @@ impl Gate {
             }
             // Envoy sends such a request on without its body.
             Event::RequestTrailers { .. } if state.is_released_late() => {
-                Err(Denial::new(Code::HostFailure, "trailers after a wait for keys"))
+                Err(Denial::new(Code::HostFailure, "trailers after a wait"))
             }
             Event::RequestTrailers { names, body } => self
                 .body_came(state, body, BodyProgress::Complete, worker, host)
@@ -172,10 +168,11 @@ impl Gate {
                 .map(|(state, effects)| {
                     (state, Effects { remove_request_trailers: names, ..effects })
                 }),
-            Event::KeysSettled { body } => self.keys_settled(state, body, worker, host),
+            Event::Settled { body } => self.settled(state, body, worker, host),
             Event::Abandoned => match state {
-                State::AwaitingKeys { .. } => {
-                    Err(Denial::new(Code::KeysUnavailable, "the configuration was replaced"))
+                State::AwaitingEvidence { .. } | State::AwaitingWord { .. } => {
+                    let code = Code::Unavailable("configuration_replaced");
+                    Err(Denial::new(code, "the configuration was replaced"))
                 }
                 state => Ok(out_of_order(state)),
             },
@@ -209,6 +206,12 @@ impl Gate {
                 return Effects { record, ..go_on() };
             }
         };
+        let step = step.and_then(|(state, effects)| {
+            if effects.wake.is_some_and(Wake::is_for_a_fetch) && !worker.may_wait() {
+                return Err(Denial::new(Code::Overloaded, "too many streams wait"));
+            }
+            Ok((state, effects))
+        });
         match step {
             Ok((state, effects)) => {
                 self.state = state;
@@ -217,23 +220,19 @@ impl Gate {
             Err(denial) => {
                 self.state = State::Answered;
                 self.account.deny(&denial, host);
+                let nonce = self.nonce.take();
+                let denial = if denial.has_nonce() { denial } else { denial.with_nonce(nonce) };
                 let reply = denial.reply(self.account.decision_id());
                 Effects { reply: Some(reply), ..Effects::default() }
             }
         }
     }
 
-    /// Whether this stream waits for an issuer's keys.
-    #[must_use]
-    pub fn awaits_keys(&self) -> bool {
-        self.awaits().is_some()
-    }
-
     /// What this stream waits for.
     #[must_use]
     pub fn awaits(&self) -> Option<Wait> {
         match &self.state {
-            State::AwaitingKeys { wait, .. } => Some(*wait),
+            State::AwaitingEvidence { wait, .. } | State::AwaitingWord { wait, .. } => Some(*wait),
             _ => None,
         }
     }
@@ -242,7 +241,7 @@ impl Gate {
     #[must_use]
     pub fn awaits_hold_check(&self) -> bool {
         match &self.state {
-            State::AwaitingKeys { hold, .. } | State::AwaitingBody { hold, .. } => {
+            State::AwaitingEvidence { hold, .. } | State::AwaitingBody { hold, .. } => {
                 hold.baseline.is_some() && !hold.shown
             }
             _ => false,
@@ -254,6 +253,7 @@ impl Gate {
         headers: &Headers,
         end: bool,
         received: Option<u64>,
+        peer: &dyn Fn() -> PeerConnection,
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
@@ -283,13 +283,13 @@ impl Gate {
                 "the host does not tell what it received, so a hang would go unseen",
             ));
         }
-        let token = Secret(bearer_token(headers, &server)?.to_owned());
+        let credentials = credentials(headers, &server, peer)?;
         let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
         let hold = HoldWatch {
             baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),
             ..HoldWatch::default()
         };
-        self.authenticate(arrival, token, body, hold, Waited::not(), worker, host)
+        self.authenticate(arrival, credentials, body, hold, Waited::not(), worker, host)
     }
 
     /// RFC 9728: the document is public and is read before there is a token.
@@ -307,50 +307,34 @@ impl Gate {
     fn authenticate(
         &mut self,
         arrival: Arrival,
-        token: Secret,
+        credentials: Credentials,
         body: BodyProgress,
         hold: HoldWatch,
         waited: Waited,
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        let server = &arrival.server;
+        let server = Rc::clone(&arrival.server);
         let outcome = worker.authenticator.authenticate(
-            &Credential {
-                scheme: Scheme::Bearer,
-                token: &token.0,
-                proof: None,
-                method: "POST",
-                certificate: None,
-            },
-            &Demands {
-                issuers: &server.issuers,
-                resource: &server.resource,
-                audiences: &server.audiences,
-                dpop: &server.dpop,
-                mtls: &server.mtls,
-            },
+            &credentials.brought(arrival.method),
+            &server.demands(),
             waited,
             host,
         );
         match outcome {
             Outcome::Verified(caller) => {
-                self.authenticated(arrival, caller.token, hold, waited, worker, host)
+                let token = server.policy.may_introspect().then(|| Secret::new(credentials.token));
+                let known = Known { caller, token };
+                self.authenticated(arrival, known, hold, waited, worker, host)
             }
             Outcome::Waits(wait) => {
                 let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
-                Ok((State::AwaitingKeys { arrival, token, wait, body, hold }, effects))
-            }
-            Outcome::Rejected(TokenError::KeysUnavailable) => {
-                Err(Denial::new(Code::KeysUnavailable, TokenError::KeysUnavailable.to_string()))
+                let state =
+                    State::AwaitingEvidence { arrival, credentials, wait, waited, body, hold };
+                Ok((state, effects))
             }
             Outcome::Rejected(error) => {
-                Err(Denial::new(Code::TokenInvalid(error.code()), error.to_string())
-                    .with_challenge(Challenge::authenticate(
-                        &server.metadata_url,
-                        &server.scopes_supported,
-                        true,
-                    )))
+                Err(rejected(error, &server, || worker.authenticator.nonce(&server.dpop, host)))
             }
         }
     }
@@ -360,24 +344,23 @@ impl Gate {
     fn authenticated(
         &mut self,
         arrival: Arrival,
-        caller: Rc<Verified<AccessToken>>,
+        mut caller: Known,
         hold: HoldWatch,
         waited: Waited,
         worker: &Worker,
         host: &dyn Host,
     ) -> Step {
-        self.account.note(|record| record.caller = Some(caller_fields(&caller)));
+        self.nonce = caller.caller.nonce.take();
+        self.account.note(|record| record.caller = Some(caller_fields(&caller.caller)));
         if arrival.method != HttpMethod::Post {
-            let decision = arrival.server.policy.decide_session();
+            let decision = arrival.server.policy.decide_session(&caller.caller.token);
             self.account.judged(&decision);
-            if !decision.is_allow() {
-                return Err(Denial::new(
-                    Code::MethodNotAllowed,
-                    "sessions are not allowed by policy",
-                ));
+            let denied = session_denial(&decision, &arrival.server, Code::MethodNotAllowed);
+            if let Some(denied) = denied {
+                return Err(denied);
             }
             let lists = (arrival.method == HttpMethod::Get).then_some(Lists::Replayed);
-            return Ok(self.forward(arrival, caller, None, lists, true, worker, host));
+            return Ok(self.forward(arrival, caller.caller, None, lists, true, worker, host));
         }
         // Resuming a stream releases its buffered body with its headers. So where a
         // host has begun to show the body (the hold flag with a `stream` configuration),
@@ -391,7 +374,7 @@ impl Gate {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
         } else {
             Effects {
-                request_headers: self.request_edits(&arrival, &caller, None, worker),
+                request_headers: self.request_edits(&arrival, &caller.caller.token, None, worker),
                 flow: Flow::Continue,
                 ..Effects::default()
             }
@@ -399,26 +382,39 @@ impl Gate {
         Ok((State::AwaitingBody { arrival, caller, headers, hold }, effects))
     }
 
-    fn keys_settled(
+    /// What the stream waits for is there, or will not come.
+    fn settled(
         &mut self,
         state: State,
         body: &dyn Buffer,
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        let State::AwaitingKeys { arrival, token, wait, body: progress, hold } = state else {
-            return Ok(out_of_order(state));
-        };
-        let (state, effects) = {
-            let waited = Waited::not().and(wait);
-            self.authenticate(arrival, token, progress, hold, waited, worker, host)?
-        };
-        match (&state, progress) {
-            // No callback will come any more for a body that was complete before.
-            (State::AwaitingBody { .. }, BodyProgress::Complete) => {
-                self.body_came(state, body, progress, worker, host)
+        match state {
+            State::AwaitingEvidence {
+                arrival,
+                credentials,
+                wait,
+                waited,
+                body: progress,
+                hold,
+            } => {
+                let waited = waited.and(wait);
+                let (state, effects) =
+                    self.authenticate(arrival, credentials, progress, hold, waited, worker, host)?;
+                match (&state, progress) {
+                    // No callback will come any more for a body that was complete before.
+                    (State::AwaitingBody { .. }, BodyProgress::Complete) => {
+                        self.body_came(state, body, progress, worker, host)
+                    }
+                    _ => Ok((state, effects)),
+                }
             }
-            _ => Ok((state, effects)),
+            State::AwaitingWord { arrival, caller, message, held, wait } => {
+                let waited = Waited::not().and(wait);
+                self.decide(arrival, caller, message, held, waited, worker, host)
+            }
+            state => Ok(out_of_order(state)),
         }
     }
 
@@ -428,17 +424,24 @@ impl Gate {
         state: State,
         body: &dyn Buffer,
         progress: BodyProgress,
-        worker: &Worker,
+        worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
         let too_large = || Denial::new(Code::BodyTooLarge, "the body is larger than 1 MiB");
         match state {
-            State::AwaitingKeys { arrival, token, wait, hold, .. } => {
+            State::AwaitingEvidence { arrival, credentials, wait, waited, hold, .. } => {
                 if body.size() > MAX_BODY {
                     return Err(too_large());
                 }
                 let hold = HoldWatch { shown: true, ..hold };
-                let state = State::AwaitingKeys { arrival, token, wait, body: progress, hold };
+                let state = State::AwaitingEvidence {
+                    arrival,
+                    credentials,
+                    wait,
+                    waited,
+                    body: progress,
+                    hold,
+                };
                 Ok((state, Effects::default()))
             }
             State::AwaitingBody { arrival, caller, headers, hold } => {
@@ -459,10 +462,10 @@ impl Gate {
     fn read_and_decide(
         &mut self,
         arrival: Arrival,
-        caller: Rc<Verified<AccessToken>>,
+        caller: Known,
         held: bool,
         body: &dyn Buffer,
-        worker: &Worker,
+        worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
         let bytes = match body.size() {
@@ -472,31 +475,44 @@ impl Gate {
                 .ok_or_else(|| Denial::new(Code::HostFailure, "the host did not give the body"))?,
         };
         let message = read_message(&bytes, &arrival.headers.standard()).map_err(refused)?;
-        let policy = &arrival.server.policy;
-        let (decision, denied) = match &message {
-            Message::Request { id, era, operation } => {
-                self.account.operation(operation);
-                let decision = policy.decide(&caller, operation, Form::Request);
-                let denied = denial(&decision, &arrival.server, operation, Some((id, *era)));
-                (decision, denied)
+        if let Message::Request { operation, .. } | Message::Notification { operation, .. } =
+            &message
+        {
+            self.account.operation(operation);
+        }
+        self.decide(arrival, caller, message, held, Waited::not(), worker, host)
+    }
+
+    /// Decides on a message, after the issuer gave its word if the decision asks for it.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
+    fn decide(
+        &mut self,
+        arrival: Arrival,
+        mut caller: Known,
+        message: Message,
+        held: bool,
+        waited: Waited,
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let server = &arrival.server;
+        let decision = self.judge(server, &caller.caller, &message)?;
+        if let Some(recency) = decision.introspect {
+            let token = caller.token.as_ref().map_or("", Secret::reveal);
+            let outcome =
+                worker.authenticator.introspect(token, &caller.caller, recency, waited, host);
+            match outcome {
+                Outcome::Verified(confirmed) => caller.caller = confirmed,
+                Outcome::Waits(wait) => {
+                    let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
+                    let state = State::AwaitingWord { arrival, caller, message, held, wait };
+                    return Ok((state, effects));
+                }
+                Outcome::Rejected(error) => return Err(rejected(error, server, || None)),
             }
-            Message::Notification { operation, .. } => {
-                self.account.operation(operation);
-                let decision = policy.decide(&caller, operation, Form::Notification);
-                let denied = denial(&decision, &arrival.server, operation, None);
-                (decision, denied)
-            }
-            Message::Response { .. } => {
-                let decision = policy.decide_session();
-                let denied = (!decision.is_allow()).then(|| {
-                    Denial::new(Code::NotificationDenied, "sessions are not allowed by policy")
-                });
-                (decision, denied)
-            }
-        };
-        self.account.judged(&decision);
-        if let Some(denied) = denied {
-            return Err(denied);
+            self.account.note(|record| record.caller = Some(caller_fields(&caller.caller)));
+            // The issuer may have said less than the token does.
+            self.judge(server, &caller.caller, &message)?;
         }
         let (operation, lists) = match message {
             Message::Request { id, operation, .. } => {
@@ -512,7 +528,36 @@ impl Gate {
             Message::Notification { operation, .. } => (Some(operation), None),
             Message::Response { .. } => (None, None),
         };
-        Ok(self.forward(arrival, caller, operation.as_ref(), lists, held, worker, host))
+        Ok(self.forward(arrival, caller.caller, operation.as_ref(), lists, held, worker, host))
+    }
+
+    /// What policy says of a message.
+    fn judge(
+        &mut self,
+        server: &Server,
+        caller: &Caller,
+        message: &Message,
+    ) -> Result<Decision, Denial> {
+        let (policy, token) = (&server.policy, &caller.token);
+        let (decision, denied) = match message {
+            Message::Request { id, era, operation } => {
+                let decision = policy.decide(token, operation, Form::Request);
+                let denied = denial(&decision, server, operation, Some((id, *era)));
+                (decision, denied)
+            }
+            Message::Notification { operation, .. } => {
+                let decision = policy.decide(token, operation, Form::Notification);
+                let denied = denial(&decision, server, operation, None);
+                (decision, denied)
+            }
+            Message::Response { .. } => {
+                let decision = policy.decide_session(token);
+                let denied = session_denial(&decision, server, Code::NotificationDenied);
+                (decision, denied)
+            }
+        };
+        self.account.judged(&decision);
+        denied.map_or(Ok(decision), Err)
     }
 
     /// The decision allows: the request goes on.
@@ -520,7 +565,7 @@ impl Gate {
     fn forward(
         &mut self,
         arrival: Arrival,
-        caller: Rc<Verified<AccessToken>>,
+        Caller { token: caller, .. }: Caller,
         operation: Option<&Operation>,
         lists: Option<Lists>,
         held: bool,
@@ -616,6 +661,14 @@ impl Gate {
         let forged = headers.names().filter(|name| is_ours(name));
         let mut edits: Vec<_> = forged.map(|name| HeaderEdit::Remove(name.to_owned())).collect();
         edits.push(HeaderEdit::Set(DECISION_ID_HEADER, self.account.decision_id().to_owned()));
+        if let Some(nonce) = &self.nonce {
+            // RFC 9449 section 8.2: a nonce is not for caches.
+            edits.push(HeaderEdit::Set("cache-control", "no-store".to_owned()));
+            edits.push(HeaderEdit::Set(NONCE_HEADER, nonce.clone()));
+        } else if headers.has(NONCE_HEADER) {
+            // The server sees no proofs, so clients have no use for a nonce of its own.
+            edits.push(HeaderEdit::Remove(NONCE_HEADER.to_owned()));
+        }
         edits
     }
 
@@ -642,7 +695,8 @@ impl Gate {
 impl State {
     fn how_far(&self) -> &'static str {
         match self {
-            State::AwaitingKeys { .. } => "while its token's key was fetched",
+            State::AwaitingEvidence { .. } => "while its credential waited to be judged",
+            State::AwaitingWord { .. } => "while the issuer was asked about its token",
             State::AwaitingBody { .. } => "before its body was complete",
             State::Arriving | State::Forwarded(_) | State::Answered => "before it was decided",
         }
@@ -676,7 +730,8 @@ fn out_of_order(state: State) -> (State, Effects) {
 /// Looks whether the host shows the body of a stream whose headers are held.
 fn hold_check(state: State, received: Option<u64>, worker: &mut Worker, host: &dyn Host) -> Step {
     let (mut state, effects) = out_of_order(state);
-    let (State::AwaitingKeys { hold, .. } | State::AwaitingBody { hold, .. }) = &mut state else {
+    let (State::AwaitingEvidence { hold, .. } | State::AwaitingBody { hold, .. }) = &mut state
+    else {
         return Ok((state, effects));
     };
     let (Some(baseline), Some(received), false) = (hold.baseline, received, hold.shown) else {

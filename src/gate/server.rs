@@ -1,7 +1,7 @@
 //! What the gate enforces: the compiled configuration.
 
 use crate::policy::ServerPolicy;
-use crate::token::{DpopPolicy, IssuerId, MtlsPolicy};
+use crate::token::{Demands, DpopPolicy, IssuerId, MtlsPolicy};
 
 /// Everything in force at one time. Until a configuration compiled, [`Enforcement::deny_all`].
 #[derive(Debug)]
@@ -76,6 +76,19 @@ pub struct AuditSettings {
     pub identity_headers: bool,
     /// Whether records are also written as log lines.
     pub log: bool,
+}
+
+impl Server {
+    /// What it demands of callers.
+    pub(super) fn demands(&self) -> Demands<'_> {
+        Demands {
+            issuers: &self.issuers,
+            resource: &self.resource,
+            audiences: &self.audiences,
+            dpop: &self.dpop,
+            mtls: &self.mtls,
+        }
+    }
 }
 
 impl Enforcement {

@@ -19,6 +19,8 @@ pub struct Worker {
     pub(super) authenticator: Authenticator,
     /// Digest of the configuration in force; empty when there is none.
     pub(super) policy_version: Rc<str>,
+    /// Whether one more stream may wait.
+    may_wait: bool,
     /// Whether a stream proved that this host does not hold: see [`Worker::host_cannot_hold`].
     host_unsupported: bool,
 }
@@ -33,6 +35,7 @@ impl Worker {
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
             authenticator: Authenticator::new(issuers),
             policy_version: policy_version.into(),
+            may_wait: true,
             host_unsupported: false,
         }
     }
@@ -55,25 +58,34 @@ impl Worker {
         self.audit.log
     }
 
+    /// Says whether one more stream may wait.
+    pub fn set_may_wait(&mut self, may_wait: bool) {
+        self.may_wait = may_wait;
+    }
+
+    pub(super) fn may_wait(&self) -> bool {
+        self.may_wait
+    }
+
     /// How the host runs us.
     #[must_use]
     pub fn host_mode(&self) -> HostMode {
         self.host_mode
     }
 
-    /// Time passed: starts key fetches that are due. Returns the issuers for whose
-    /// keys nobody needs to wait any longer.
+    /// Time passed: starts fetches that are due. Returns what nobody needs to wait for
+    /// any longer.
     pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
         self.authenticator.on_tick(host)
     }
 
-    /// A callout was answered. Returns the issuer whose fetch it settled.
+    /// A callout was answered. Returns what nobody needs to wait for any longer.
     pub fn on_callout(
         &mut self,
         id: CalloutId,
         answer: &CalloutAnswer,
         host: &dyn Host,
-    ) -> Option<Wait> {
+    ) -> Vec<Wait> {
         self.authenticator.on_callout(id, answer, host)
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::mcp::{Operation, Target};
-use crate::token::{AccessToken, Verified};
+use crate::token::{AccessToken, Requirement, Verified};
 
 pub use rules::{Conflict, Introspect, Pattern, PatternError, Rule, RuleTable};
 
@@ -25,6 +25,10 @@ pub struct ServerPolicy {
     tools: RuleTable,
     prompts: RuleTable,
     resources: RuleTable,
+    /// Whether operations whose rule does not say it need a token bound to a DPoP key.
+    requires_dpop: bool,
+    /// Whether any rule asks for introspection.
+    introspects: bool,
 }
 
 /// The answer to "may this caller do this", with its grounds.
@@ -38,6 +42,8 @@ pub struct Decision {
     /// Where the rules that decided stand in the configuration, such as
     /// `servers[0].tools.rules[1]`. Empty when no rule matched.
     pub rules: Vec<String>,
+    /// What else has to hold before the operation proceeds: the issuer's word on the token.
+    pub introspect: Option<Introspect>,
 }
 
 /// Allow, or deny with the reason.
@@ -58,6 +64,19 @@ pub enum Reason {
     NoRule,
     /// A rule names it, and the caller's token lacks a scope the rule asks for.
     MissingScope,
+    /// The operation takes a token bound to a DPoP key, and the caller's is not.
+    DpopRequired,
+}
+
+impl Reason {
+    fn graver(self, other: Reason) -> Reason {
+        let rank = |reason| match reason {
+            Reason::MissingScope => 0,
+            Reason::DpopRequired => 1,
+            Reason::MethodNotAllowed | Reason::NoRule => 2,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
 }
 
 /// How the operation came: a request gets an answer, a notification does not.
@@ -79,7 +98,23 @@ impl ServerPolicy {
         prompts: RuleTable,
         resources: RuleTable,
     ) -> Self {
-        ServerPolicy { methods, tools, prompts, resources }
+        let introspects = [&tools, &prompts, &resources]
+            .iter()
+            .any(|table| table.rules().any(|rule| rule.introspect.is_some()));
+        ServerPolicy { methods, tools, prompts, resources, requires_dpop: false, introspects }
+    }
+
+    /// The same for a server whose operations take a token bound to a DPoP key, unless
+    /// their rule says otherwise.
+    #[must_use]
+    pub fn with_dpop(self, requirement: Requirement) -> Self {
+        ServerPolicy { requires_dpop: requirement == Requirement::Required, ..self }
+    }
+
+    /// Whether any decision may ask for introspection.
+    #[must_use]
+    pub fn may_introspect(&self) -> bool {
+        self.introspects
     }
 
     /// The policy that permits nothing.
@@ -102,7 +137,7 @@ impl ServerPolicy {
             return Decision::deny(Reason::MethodNotAllowed);
         }
         match &operation.target {
-            Target::None | Target::Task(_) => self.decide_method(&operation.method),
+            Target::None | Target::Task(_) => self.decide_method(caller, &operation.method),
             Target::Subscription { resources, tasks } => {
                 self.decide_subscription(caller, &operation.method, resources, tasks)
             }
@@ -121,7 +156,7 @@ impl ServerPolicy {
             Target::None | Target::Task(_) | Target::Subscription { .. } => None,
         };
         match rule {
-            Some(rule) => Decision::by_rule(caller, rule),
+            Some(rule) => self.decide_by_rule(caller, rule),
             None => Decision::deny(Reason::NoRule),
         }
     }
@@ -130,16 +165,41 @@ impl ServerPolicy {
     /// and carries no operation: the GET stream, DELETE, and answers to the server's
     /// own requests. They are open where sessions are: where `initialize` is allowed.
     #[must_use]
-    pub fn decide_session(&self) -> Decision {
-        self.decide_method("initialize")
+    pub fn decide_session(&self, caller: &Verified<AccessToken>) -> Decision {
+        self.decide_method(caller, "initialize")
     }
 
-    fn decide_method(&self, method: &str) -> Decision {
-        if self.methods.iter().any(|pattern| pattern.matches(method)) {
-            Decision::allow()
-        } else {
+    fn decide_method(&self, caller: &AccessToken, method: &str) -> Decision {
+        if !self.methods.iter().any(|pattern| pattern.matches(method)) {
             Decision::deny(Reason::MethodNotAllowed)
+        } else if self.lacks_dpop(caller, None) {
+            Decision::deny(Reason::DpopRequired)
+        } else {
+            Decision::allow()
         }
+    }
+
+    fn decide_by_rule(&self, caller: &AccessToken, rule: &Rc<Rule>) -> Decision {
+        // The proof first: a token with more scopes would be refused all the same.
+        let outcome = if self.lacks_dpop(caller, rule.dpop) {
+            Outcome::Deny(Reason::DpopRequired)
+        } else if rule.scopes.is_subset(&caller.scopes) {
+            Outcome::Allow
+        } else {
+            Outcome::Deny(Reason::MissingScope)
+        };
+        Decision {
+            outcome,
+            required_scopes: rule.scopes.clone(),
+            rules: vec![rule.id.clone()],
+            introspect: rule.introspect,
+        }
+    }
+
+    /// A caller whose token is bound to a key has proved to hold it.
+    fn lacks_dpop(&self, caller: &AccessToken, rule: Option<Requirement>) -> bool {
+        let required = rule.map_or(self.requires_dpop, |rule| rule == Requirement::Required);
+        required && caller.confirmation.key.is_none()
     }
 
     /// A subscription reaches several objects at once: all of them must be permitted.
@@ -150,9 +210,9 @@ impl ServerPolicy {
         resources: &[String],
         tasks: &[String],
     ) -> Decision {
-        let mut decision = self.decide_method(method);
+        let mut decision = self.decide_method(caller, method);
         if !tasks.is_empty() {
-            decision = decision.and(self.decide_method("tasks/get"));
+            decision = decision.and(self.decide_method(caller, "tasks/get"));
         }
         for uri in resources {
             decision = decision.and(self.decide_target(caller, &Target::Resource(uri.clone())));
@@ -169,32 +229,28 @@ impl Decision {
     }
 
     fn allow() -> Self {
-        Decision { outcome: Outcome::Allow, required_scopes: BTreeSet::new(), rules: Vec::new() }
+        Decision {
+            outcome: Outcome::Allow,
+            required_scopes: BTreeSet::new(),
+            rules: Vec::new(),
+            introspect: None,
+        }
     }
 
     fn deny(reason: Reason) -> Self {
         Decision { outcome: Outcome::Deny(reason), ..Decision::allow() }
     }
 
-    fn by_rule(caller: &AccessToken, rule: &Rc<Rule>) -> Self {
-        let outcome = if rule.scopes.is_subset(&caller.scopes) {
-            Outcome::Allow
-        } else {
-            Outcome::Deny(Reason::MissingScope)
-        };
-        Decision { outcome, required_scopes: rule.scopes.clone(), rules: vec![rule.id.clone()] }
-    }
-
-    /// Both must allow. A denial that no scope can mend outranks a missing scope, so
-    /// that nobody is sent for a token that would not help.
+    /// Both must allow. A denial that no token can mend outranks one that another token
+    /// would, so that nobody is sent for a token that would not help.
     fn and(mut self, other: Decision) -> Self {
         self.outcome = match (self.outcome, other.outcome) {
             (Outcome::Allow, outcome) | (outcome, Outcome::Allow) => outcome,
-            (Outcome::Deny(Reason::MissingScope), denial) => denial,
-            (denial, _) => denial,
+            (Outcome::Deny(one), Outcome::Deny(another)) => Outcome::Deny(one.graver(another)),
         };
         self.required_scopes.extend(other.required_scopes);
         self.rules.extend(other.rules);
+        self.introspect = self.introspect.max(other.introspect);
         self
     }
 }

@@ -149,6 +149,12 @@ impl RuleTable {
         self.exact.is_empty() && self.prefixes.is_empty()
     }
 
+    /// Every rule, once for each of its names.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Rc<Rule>> {
+        let prefixes = self.prefixes.iter().flat_map(|(_, rules)| rules.values());
+        self.exact.values().chain(prefixes)
+    }
+
     fn find_prefix(&self, name: &str) -> Option<&Rc<Rule>> {
         self.prefixes
             .iter()

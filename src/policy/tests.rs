@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::token::{Confirmation, IssuerId};
+use crate::token::{Confirmation, IssuerId, Thumbprint};
 
 fn caller(scopes: &[&str]) -> Verified<AccessToken> {
     Verified::assumed(AccessToken {
@@ -78,7 +78,7 @@ fn no_rules_means_deny() {
             policy.decide(&caller(&["docs.read"]), &operation("x", target), Form::Request);
         assert!(!decision.is_allow());
     }
-    assert!(!policy.decide_session().is_allow());
+    assert!(!policy.decide_session(&caller(&[])).is_allow());
 }
 
 #[test]
@@ -189,4 +189,89 @@ fn patterns_are_names_or_prefixes() {
     assert_eq!(Pattern::parse("a*b"), Err(PatternError::InnerWildcard));
     assert_eq!(Pattern::parse("**"), Err(PatternError::InnerWildcard));
     assert!(Pattern::parse("*").unwrap().matches(""));
+}
+
+/// A caller who proved to hold the key the token is bound to.
+fn bound_caller(scopes: &[&str]) -> Verified<AccessToken> {
+    let mut token = AccessToken::clone(&caller(scopes));
+    token.confirmation.key = Some(Thumbprint([1; 32]));
+    Verified::assumed(token)
+}
+
+/// A policy of which the server asks for `server`, and the rule for `tool` for `rule`.
+fn dpop_policy(server: Requirement, rule: Option<Requirement>) -> ServerPolicy {
+    let mut tools = table(&[(&["plain"], &[])]);
+    let rule = Rc::new(Rule {
+        id: "special".to_owned(),
+        scopes: BTreeSet::from(["docs.admin".to_owned()]),
+        dpop: rule,
+        introspect: Some(Introspect::Fresh),
+    });
+    tools.insert(Pattern::parse("tool").unwrap(), &rule).unwrap();
+    let methods = ["tools/list", "initialize", "subscriptions/listen"];
+    let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
+    let resources = table(&[(&["docs://*"], &["docs.read"])]);
+    ServerPolicy::new(methods, tools, RuleTable::default(), resources).with_dpop(server)
+}
+
+#[test]
+fn an_operation_that_takes_a_proof_is_denied_to_bearers() {
+    let (off, optional, required) =
+        (Requirement::Off, Requirement::Optional, Requirement::Required);
+    let needed = Outcome::Deny(Reason::DpopRequired);
+    for (server, rule, bearer) in [
+        (off, None, Outcome::Allow),
+        (optional, None, Outcome::Allow),
+        (required, None, needed),
+        (optional, Some(required), needed),
+        (required, Some(optional), Outcome::Allow),
+    ] {
+        let policy = dpop_policy(server, rule);
+        let decide = |caller: &Verified<AccessToken>, method, target| {
+            policy.decide(caller, &operation(method, target), Form::Request).outcome
+        };
+        let admin = ["docs.admin"];
+        assert_eq!(decide(&caller(&admin), "tools/call", tool("tool")), bearer);
+        assert_eq!(decide(&bound_caller(&admin), "tools/call", tool("tool")), Outcome::Allow);
+        // What no rule of its own speaks of follows the server.
+        let others = if server == required { needed } else { Outcome::Allow };
+        for (method, target) in [("tools/call", tool("plain")), ("tools/list", Target::None)] {
+            assert_eq!(decide(&caller(&admin), method, target.clone()), others);
+            assert_eq!(decide(&bound_caller(&admin), method, target), Outcome::Allow);
+        }
+        assert_eq!(policy.decide_session(&caller(&admin)).outcome, others);
+        // What is listed is what may be called.
+        assert_eq!(policy.decide_target(&caller(&admin), &tool("tool")).outcome, bearer);
+    }
+}
+
+#[test]
+fn who_lacks_the_key_is_not_asked_for_scopes_first() {
+    let policy = dpop_policy(Requirement::Required, None);
+    let target = tool("tool");
+    assert_eq!(
+        policy.decide_target(&caller(&[]), &target).outcome,
+        Outcome::Deny(Reason::DpopRequired)
+    );
+    assert_eq!(
+        policy.decide_target(&bound_caller(&[]), &target).outcome,
+        Outcome::Deny(Reason::MissingScope)
+    );
+    let listen =
+        |uri: &str| Target::Subscription { resources: vec![uri.to_owned()], tasks: vec![] };
+    let decide = |target| {
+        policy.decide(&caller(&[]), &operation("subscriptions/listen", target), Form::Request)
+    };
+    assert_eq!(decide(listen("docs://a")).outcome, Outcome::Deny(Reason::DpopRequired));
+    assert_eq!(decide(listen("other://a")).outcome, Outcome::Deny(Reason::NoRule));
+}
+
+#[test]
+fn a_rule_may_ask_for_the_issuers_word() {
+    let policy = dpop_policy(Requirement::Off, None);
+    let decision = policy.decide_target(&caller(&["docs.admin"]), &tool("tool"));
+    assert_eq!(decision.introspect, Some(Introspect::Fresh));
+    assert_eq!(policy.decide_target(&caller(&[]), &tool("plain")).introspect, None);
+    assert!(policy.may_introspect());
+    assert!(!self::policy().may_introspect());
 }

@@ -43,8 +43,14 @@ pub enum Code {
     TokenMissing,
     /// An access token that is not acceptable; the token's own code says why.
     TokenInvalid(&'static str),
-    /// The keys to verify the token with cannot be had.
-    KeysUnavailable,
+    /// More than one credential, or a proof beside a bearer token (RFC 9449 section 7.2).
+    CredentialsMixed,
+    /// A DPoP proof that is missing or not acceptable; its own code says why.
+    ProofInvalid(&'static str),
+    /// The operation takes a token bound to a DPoP key, and this one is not.
+    DpopRequired,
+    /// What is needed to judge the token cannot be had; its own code says what.
+    Unavailable(&'static str),
     /// The body is no acceptable MCP message.
     MessageMalformed,
     /// Standard headers and body disagree.
@@ -139,7 +145,7 @@ impl Code {
             | Code::HostUnsupported
             | Code::HostFailure
             | Code::Overloaded
-            | Code::KeysUnavailable => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
+            | Code::Unavailable(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
             _ => None,
         }
     }
@@ -178,7 +184,12 @@ impl Code {
             ),
             Code::TokenMissing => ("token_missing", http!(401), "Authentication required"),
             Code::TokenInvalid(code) => (code, http!(401), "The access token is not acceptable"),
-            Code::KeysUnavailable => ("keys_unavailable", http!(503), "Service unavailable"),
+            Code::CredentialsMixed => {
+                ("credentials_mixed", http!(400, -32600), "Send one credential, in one way")
+            }
+            Code::ProofInvalid(code) => (code, http!(401), "The DPoP proof is not acceptable"),
+            Code::DpopRequired => ("dpop_required", http!(401), "A DPoP-bound token is needed"),
+            Code::Unavailable(code) => (code, http!(503), "Service unavailable"),
             Code::MessageMalformed => ("message_malformed", http!(400, -32600), "Invalid request"),
             Code::HeaderMismatch => {
                 ("header_mismatch", http!(400, -32020), "Headers and body do not agree")

@@ -1,9 +1,10 @@
-//! `WWW-Authenticate` (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9728 section 5.1).
+//! `WWW-Authenticate` (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9449 section 7.1,
+//! RFC 9728 section 5.1).
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-/// A Bearer challenge.
+/// What to authenticate with: a Bearer challenge and, where proofs are taken, a DPoP one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     /// URL of the protected resource metadata.
@@ -12,57 +13,71 @@ pub struct Challenge {
     pub error: Option<ChallengeError>,
     /// Scopes to ask for: all that the operation takes.
     pub scopes: BTreeSet<String>,
+    /// Algorithms a proof may be signed with; empty where proofs are not taken.
+    pub proof_algorithms: Vec<&'static str>,
 }
 
-/// The errors of RFC 6750 section 3.1 that a challenge names.
+/// The errors a challenge names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeError {
-    /// The token is expired, malformed, not for us, or not authentic.
+    /// More than one way of authenticating (RFC 6750 section 3.1, RFC 9449 section 7.2).
+    InvalidRequest,
+    /// The token is expired, malformed, not for us, or not authentic (RFC 6750 section 3.1).
     InvalidToken,
-    /// The token lacks a scope.
+    /// The token lacks a scope (RFC 6750 section 3.1).
     InsufficientScope,
+    /// The proof is not acceptable (RFC 9449 section 7.1).
+    InvalidDpopProof,
+    /// The proof needs the nonce that comes with this answer (RFC 9449 section 9).
+    UseDpopNonce,
 }
 
 impl Challenge {
-    /// For a request without a token, or with one that is not acceptable.
+    /// The header values, one for each challenge.
+    ///
+    /// MCP clients read all of them as one text and take the first match of each
+    /// parameter, and most look at nothing that does not begin with `Bearer`. So Bearer
+    /// comes first, always with parameters, and nowhere is free text that could hold
+    /// another parameter's name. Each challenge is complete by itself.
     #[must_use]
-    pub fn authenticate(resource_metadata: &str, scopes: &[String], invalid_token: bool) -> Self {
-        Challenge {
-            resource_metadata: resource_metadata.to_owned(),
-            error: invalid_token.then_some(ChallengeError::InvalidToken),
-            scopes: scopes.iter().cloned().collect(),
+    pub fn lines(&self) -> Vec<String> {
+        let about_proof = matches!(
+            self.error,
+            Some(ChallengeError::InvalidDpopProof | ChallengeError::UseDpopNonce)
+        );
+        let bearer_error = self.error.filter(|_| !about_proof);
+        let mut lines = vec![format!("Bearer {}", self.parameters(bearer_error))];
+        if !self.proof_algorithms.is_empty() {
+            let algorithms = self.proof_algorithms.join(" ");
+            let parameters = self.parameters(self.error);
+            lines.push(format!("DPoP {parameters}, algs=\"{}\"", Quoted(&algorithms)));
         }
+        lines
     }
 
-    /// For a token that lacks scopes of the operation.
-    #[must_use]
-    pub fn insufficient_scope(resource_metadata: &str, scopes: BTreeSet<String>) -> Self {
-        Challenge {
-            resource_metadata: resource_metadata.to_owned(),
-            error: Some(ChallengeError::InsufficientScope),
-            scopes,
-        }
-    }
-}
-
-/// The header value. MCP clients read it with one regular expression over the whole
-/// value, first match wins: so `Bearer` first, always with parameters, and no
-/// free text that could hold another parameter's name.
-impl fmt::Display for Challenge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bearer resource_metadata=\"{}\"", Quoted(&self.resource_metadata))?;
-        match self.error {
-            Some(ChallengeError::InvalidToken) => f.write_str(", error=\"invalid_token\"")?,
-            Some(ChallengeError::InsufficientScope) => {
-                f.write_str(", error=\"insufficient_scope\"")?;
-            }
-            None => {}
+    fn parameters(&self, error: Option<ChallengeError>) -> String {
+        let mut text = format!("resource_metadata=\"{}\"", Quoted(&self.resource_metadata));
+        // Writing to a String cannot fail.
+        if let Some(error) = error {
+            let _ = write!(text, ", error=\"{}\"", error.as_str());
         }
         if !self.scopes.is_empty() {
             let scopes = self.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-            write!(f, ", scope=\"{}\"", Quoted(&scopes))?;
+            let _ = write!(text, ", scope=\"{}\"", Quoted(&scopes));
         }
-        Ok(())
+        text
+    }
+}
+
+impl ChallengeError {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
+        }
     }
 }
 

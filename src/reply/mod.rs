@@ -11,13 +11,16 @@ mod challenge;
 mod json_rpc;
 
 pub use catalogue::{Answer, Code, ErrorStatus};
-pub use challenge::Challenge;
+pub use challenge::{Challenge, ChallengeError};
 pub use json_rpc::error_body;
 
 use crate::mcp::Id;
 
 /// Response header that carries the decision id of the audit record.
 pub const DECISION_ID_HEADER: &str = "x-countersign-decision-id";
+
+/// Response header that carries a nonce for the client's next proof (RFC 9449 section 8).
+pub const NONCE_HEADER: &str = "dpop-nonce";
 
 /// A refusal: what to tell the client, and for the record why.
 #[derive(Debug, Clone)]
@@ -32,6 +35,7 @@ pub struct Denial {
 struct Details {
     reason: String,
     challenge: Option<Challenge>,
+    nonce: Option<String>,
     id: Option<Id>,
     error: Option<RpcError>,
 }
@@ -72,6 +76,19 @@ impl Denial {
         self
     }
 
+    /// The same, with a nonce for the client's next proof (RFC 9449 section 8).
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: Option<String>) -> Self {
+        self.details.nonce = nonce;
+        self
+    }
+
+    /// Whether it brings a nonce.
+    #[must_use]
+    pub fn has_nonce(&self) -> bool {
+        self.details.nonce.is_some()
+    }
+
     /// The same, as the answer to the JSON-RPC request with that `id`.
     #[must_use]
     pub fn with_id(mut self, id: Option<Id>) -> Self {
@@ -99,16 +116,16 @@ impl Denial {
             Answer::Http(status) => status.get(),
             Answer::InBand => 200,
         };
-        let Details { challenge, id, error, .. } = &*self.details;
+        let Details { challenge, nonce, id, error, .. } = &*self.details;
         let error = error.clone().unwrap_or_else(|| self.code.rpc_error());
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),
             ("cache-control", "no-store".to_owned()),
             (DECISION_ID_HEADER, decision_id.to_owned()),
         ];
-        if let Some(challenge) = challenge {
-            headers.push(("www-authenticate", challenge.to_string()));
-        }
+        let lines = challenge.iter().flat_map(Challenge::lines);
+        headers.extend(lines.map(|line| ("www-authenticate", line)));
+        headers.extend(nonce.iter().map(|nonce| (NONCE_HEADER, nonce.clone())));
         headers.extend(self.code.extra_header());
         LocalReply { status, headers, body: error_body(id.as_ref(), &error) }
     }

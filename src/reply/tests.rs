@@ -1,7 +1,5 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -61,7 +59,31 @@ const CATALOGUE: &[(Code, &str, u16, i64, &str, &str)] = &[
         "The access token is not acceptable",
         "",
     ),
-    (Code::KeysUnavailable, "keys_unavailable", 503, 503, "Service unavailable", "retry-after: 5"),
+    (
+        Code::CredentialsMixed,
+        "credentials_mixed",
+        400,
+        -32600,
+        "Send one credential, in one way",
+        "",
+    ),
+    (
+        Code::ProofInvalid("dpop_replay"),
+        "dpop_replay",
+        401,
+        401,
+        "The DPoP proof is not acceptable",
+        "",
+    ),
+    (Code::DpopRequired, "dpop_required", 401, 401, "A DPoP-bound token is needed", ""),
+    (
+        Code::Unavailable("keys_unavailable"),
+        "keys_unavailable",
+        503,
+        503,
+        "Service unavailable",
+        "retry-after: 5",
+    ),
     (Code::MessageMalformed, "message_malformed", 400, -32600, "Invalid request", ""),
     (Code::HeaderMismatch, "header_mismatch", 400, -32020, "Headers and body do not agree", ""),
     (
@@ -109,18 +131,21 @@ fn place(code: Code) -> usize {
         Code::TokenInQuery => 14,
         Code::TokenMissing => 15,
         Code::TokenInvalid(_) => 16,
-        Code::KeysUnavailable => 17,
-        Code::MessageMalformed => 18,
-        Code::HeaderMismatch => 19,
-        Code::VersionUnsupported => 20,
-        Code::MethodDenied => 21,
-        Code::MethodUnknown => 22,
-        Code::NotificationDenied => 23,
-        Code::ObjectUnknown => 24,
-        Code::ScopeMissing => 25,
-        Code::ListUnreadable => 26,
-        Code::ResponsePremature => 27,
-        Code::ClientDisconnected => 28,
+        Code::CredentialsMixed => 17,
+        Code::ProofInvalid(_) => 18,
+        Code::DpopRequired => 19,
+        Code::Unavailable(_) => 20,
+        Code::MessageMalformed => 21,
+        Code::HeaderMismatch => 22,
+        Code::VersionUnsupported => 23,
+        Code::MethodDenied => 24,
+        Code::MethodUnknown => 25,
+        Code::NotificationDenied => 26,
+        Code::ObjectUnknown => 27,
+        Code::ScopeMissing => 28,
+        Code::ListUnreadable => 29,
+        Code::ResponsePremature => 30,
+        Code::ClientDisconnected => 31,
     }
 }
 
@@ -198,49 +223,103 @@ fn a_denial_may_bring_its_own_error() {
     assert_eq!(parsed(&reply).get("error"), Some(&error));
 }
 
+const METADATA: &str = "https://mcp.example/.well-known/oauth-protected-resource/mcp";
+
+fn challenge(error: Option<ChallengeError>, scopes: &[&str]) -> Challenge {
+    Challenge {
+        resource_metadata: METADATA.to_owned(),
+        error,
+        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        proof_algorithms: Vec::new(),
+    }
+}
+
+/// The values of `WWW-Authenticate` of a denial.
+fn lines(challenge: Challenge) -> Vec<String> {
+    let reply = Denial::new(Code::TokenMissing, "").with_challenge(challenge).reply("d1");
+    let lines = reply.headers.into_iter().filter(|(name, _)| *name == "www-authenticate");
+    lines.map(|(_, value)| value).collect()
+}
+
 #[test]
 fn rfc9728_5_1_challenges_as_they_are_on_the_wire() {
-    let metadata = "https://mcp.example/.well-known/oauth-protected-resource/mcp";
-    let scopes = ["b".to_owned(), "a".to_owned()];
-    for (challenge, value) in [
+    for (challenge, rest) in [
+        (challenge(None, &[]), ""),
+        (challenge(None, &["b", "a"]), ", scope=\"a b\""),
         (
-            Challenge::authenticate(metadata, &[], false),
-            format!("Bearer resource_metadata=\"{metadata}\""),
+            challenge(Some(ChallengeError::InvalidToken), &["b", "a"]),
+            ", error=\"invalid_token\", scope=\"a b\"",
         ),
         (
-            Challenge::authenticate(metadata, &scopes, false),
-            format!("Bearer resource_metadata=\"{metadata}\", scope=\"a b\""),
+            challenge(Some(ChallengeError::InsufficientScope), &["b", "a"]),
+            ", error=\"insufficient_scope\", scope=\"a b\"",
         ),
-        (
-            Challenge::authenticate(metadata, &scopes, true),
-            format!(
-                "Bearer resource_metadata=\"{metadata}\", error=\"invalid_token\", scope=\"a b\""
-            ),
-        ),
-        (
-            Challenge::insufficient_scope(metadata, BTreeSet::from(scopes.clone())),
-            format!(
-                "Bearer resource_metadata=\"{metadata}\", error=\"insufficient_scope\", \
-                 scope=\"a b\""
-            ),
-        ),
+        (challenge(Some(ChallengeError::InvalidRequest), &[]), ", error=\"invalid_request\""),
     ] {
-        assert_eq!(challenge.to_string(), value);
-        let reply = Denial::new(Code::TokenMissing, "").with_challenge(challenge).reply("d1");
-        assert!(reply.headers.contains(&("www-authenticate", value)));
+        let line = format!("Bearer resource_metadata=\"{METADATA}\"{rest}");
+        assert_eq!(lines(challenge), [line]);
     }
 }
 
 #[test]
-fn rfc9110_5_5_a_challenge_cannot_split_the_response() {
-    let challenge = Challenge::authenticate(
-        "https://x\r\nset-cookie: a=b\"\\\u{e9}\0\u{7f}\t/y",
-        &["s\"\r\n, error=\"x".to_owned()],
-        false,
-    );
+fn rfc9449_7_1_where_proofs_are_taken_a_dpop_challenge_follows() {
+    let with_proofs =
+        |error| Challenge { proof_algorithms: vec!["ES256", "EdDSA"], ..challenge(error, &["a"]) };
+    let start = format!("resource_metadata=\"{METADATA}\"");
+    let end = "scope=\"a\"";
+    let algs = "algs=\"ES256 EdDSA\"";
     assert_eq!(
-        challenge.to_string(),
-        "Bearer resource_metadata=\"https://xset-cookie: a=b/y\", scope=\"s, error=x\""
+        lines(with_proofs(None)),
+        [format!("Bearer {start}, {end}"), format!("DPoP {start}, {end}, {algs}")]
+    );
+    // An error of the token is one of both.
+    for (error, name) in [
+        (ChallengeError::InvalidToken, "invalid_token"),
+        (ChallengeError::InvalidRequest, "invalid_request"),
+        (ChallengeError::InsufficientScope, "insufficient_scope"),
+    ] {
+        assert_eq!(
+            lines(with_proofs(Some(error))),
+            [
+                format!("Bearer {start}, error=\"{name}\", {end}"),
+                format!("DPoP {start}, error=\"{name}\", {end}, {algs}"),
+            ]
+        );
+    }
+    // An error of the proof is not one of Bearer.
+    for (error, name) in [
+        (ChallengeError::InvalidDpopProof, "invalid_dpop_proof"),
+        (ChallengeError::UseDpopNonce, "use_dpop_nonce"),
+    ] {
+        assert_eq!(
+            lines(with_proofs(Some(error))),
+            [
+                format!("Bearer {start}, {end}"),
+                format!("DPoP {start}, error=\"{name}\", {end}, {algs}"),
+            ]
+        );
+    }
+}
+
+#[test]
+fn rfc9449_8_a_nonce_travels_in_one_header() {
+    let reply = Denial::new(Code::ProofInvalid("dpop_nonce"), "")
+        .with_nonce(Some("n-1".to_owned()))
+        .reply("d1");
+    let nonces: Vec<_> = reply.headers.iter().filter(|(name, _)| *name == "dpop-nonce").collect();
+    assert_eq!(nonces, [&("dpop-nonce", "n-1".to_owned())]);
+    assert!(reply.headers.contains(&("cache-control", "no-store".to_owned())));
+}
+
+#[test]
+fn rfc9110_5_5_a_challenge_cannot_split_the_response() {
+    let challenge = Challenge {
+        resource_metadata: "https://x\r\nset-cookie: a=b\"\\\u{e9}\0\u{7f}\t/y".to_owned(),
+        ..challenge(None, &["s\"\r\n, error=\"x"])
+    };
+    assert_eq!(
+        lines(challenge),
+        ["Bearer resource_metadata=\"https://xset-cookie: a=b/y\", scope=\"s, error=x\""]
     );
 }
 

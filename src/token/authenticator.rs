@@ -85,9 +85,27 @@ impl Authenticator {
         id: CalloutId,
         answer: &CalloutAnswer,
         host: &dyn Host,
-    ) -> Option<Wait> {
+    ) -> Vec<Wait> {
         let mut stores = self.issuers.iter_mut().map(|issuer| &mut issuer.keys);
-        stores.position(|keys| keys.on_callout(id, answer, host)).map(|id| Wait::Keys(IssuerId(id)))
+        let settled = stores.position(|keys| keys.on_callout(id, answer, host));
+        settled.map(|id| Wait::Keys(IssuerId(id))).into_iter().collect()
+    }
+
+    /// Placeholder.
+    pub fn nonce(&self, _: &super::DpopPolicy, _: &dyn Host) -> Option<String> {
+        None
+    }
+
+    /// Placeholder.
+    pub fn introspect(
+        &mut self,
+        _: &str,
+        caller: &Caller,
+        _: crate::policy::Introspect,
+        _: Waited,
+        _: &dyn Host,
+    ) -> Outcome {
+        Outcome::Verified(caller.clone())
     }
 
     /// Whether there is no fetch of this issuer's keys to wait for.

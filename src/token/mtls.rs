@@ -25,3 +25,24 @@ pub enum CertificateSource {
         trusted_hops: Vec<String>,
     },
 }
+
+/// What is known of the peer of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct PeerConnection {
+    /// SHA-256 of its leaf certificate, in lowercase hex.
+    pub certificate_sha256_hex: Option<String>,
+    /// The first URI SAN of it.
+    pub uri_san: Option<String>,
+}
+
+/// The client's certificate, from where the policy says.
+///
+/// # Errors
+/// TODO
+pub fn presented(
+    _: &MtlsPolicy,
+    _: &PeerConnection,
+    _: &[&[u8]],
+) -> Result<Option<super::CertificateDigest>, super::TokenError> {
+    Err(super::TokenError::Certificate)
+}

@@ -220,6 +220,8 @@ fn the_record_tells_the_whole_decision() {
             "client_id": "agent",
             "token_id": digest(b"id-1"),
             "scopes_presented": ["docs.read"],
+            "sender": "bearer",
+            "token_cached": false,
             "server": RESOURCE,
             "http_method": "POST",
             "method": "tools/call",
@@ -245,7 +247,10 @@ fn who_leaves_before_the_decision_was_denied() {
     assert_eq!(record["reason"], "the stream ended before its body was complete");
     let mut driver = Driver::of(&remote_keys(HostMode::Stream));
     driver.request(&reader());
-    assert_eq!(driver.done()["reason"], "the stream ended while its token's key was fetched");
+    assert_eq!(
+        driver.done()["reason"],
+        "the stream ended while its credential waited to be judged"
+    );
 }
 
 #[test]

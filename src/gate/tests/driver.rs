@@ -12,6 +12,7 @@ use crate::gate::*;
 use crate::host::fake::{FakeHost, START};
 use crate::host::{CalloutAnswer, CalloutId};
 use crate::reply::LocalReply;
+use crate::token::PeerConnection;
 
 pub(super) const RESOURCE: &str = "https://mcp.example/mcp";
 pub(super) const BOTH_MODES: [HostMode; 2] = [HostMode::Stream, HostMode::Hold];
@@ -186,6 +187,8 @@ pub(super) struct Driver {
     pub(super) gate: Gate,
     pub(super) worker: Worker,
     pub(super) host: FakeHost,
+    /// Who is at the other end of the connection.
+    pub(super) peer: PeerConnection,
 }
 
 impl Driver {
@@ -196,6 +199,7 @@ impl Driver {
             gate: Gate::new(),
             worker: Worker::new(loaded.enforcement, loaded.issuers, "v1"),
             host: FakeHost::new(),
+            peer: PeerConnection::default(),
         }
     }
 
@@ -232,12 +236,14 @@ impl Driver {
 
     pub(super) fn headers(&mut self, request: &Request, may_wait: bool) -> Effects {
         let Request { lines, end } = request.clone();
+        self.worker.set_may_wait(may_wait);
+        let peer = self.peer.clone();
         self.on(Event::RequestHeaders {
             headers: Headers::new(lines),
             end,
             source: Some("192.0.2.1:4711".to_owned()),
             received: Some(100),
-            may_wait,
+            peer: &|| peer.clone(),
         })
     }
 
@@ -261,7 +267,7 @@ impl Driver {
         };
         let _ =
             self.worker.on_callout(CalloutId(u32::try_from(fetch).unwrap()), &answer, &self.host);
-        self.on(Event::KeysSettled { body: &Bytes(body.as_bytes()) })
+        self.on(Event::Settled { body: &Bytes(body.as_bytes()) })
     }
 
     pub(super) fn hold_check(&mut self, received: u64) -> Effects {

@@ -54,7 +54,7 @@ fn a_host_that_does_not_tell_what_it_received_cannot_hold() {
             end: request.end,
             source: None,
             received: None,
-            may_wait: true,
+            peer: &PeerConnection::default,
         });
         if denied {
             driver.denied(effects, 503, "host_unsupported");

@@ -45,7 +45,7 @@ impl World {
     fn with(keys: &[Value]) -> Self {
         let mut world = World::new();
         assert!(world.tick().is_empty());
-        assert_eq!(world.answer(Some(200), Some(jwks(keys))), Some(KEYS));
+        assert_eq!(world.answer(Some(200), Some(jwks(keys))), [KEYS]);
         world
     }
 
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Answers the latest callout.
-    fn answer(&mut self, status: Option<u16>, body: Option<Vec<u8>>) -> Option<Wait> {
+    fn answer(&mut self, status: Option<u16>, body: Option<Vec<u8>>) -> Vec<Wait> {
         let id = CalloutId(u32::try_from(self.callouts()).unwrap());
         self.authenticator.on_callout(
             id,
@@ -110,7 +110,7 @@ fn first_token_waits_for_the_first_fetch() {
     assert!(world.tick().is_empty());
     assert_eq!(world.callouts(), 1);
     assert!(needs_keys(&world.ask(&good(), Waited::not())));
-    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), Some(KEYS));
+    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), [KEYS]);
     assert!(world.authenticator.settled(ISSUER_ID));
     assert!(is_verified(&world.ask(&good(), after_fetch())));
     assert_eq!(world.counted(Counter::FetchSucceeded { document: "keys" }), 1);
@@ -131,7 +131,7 @@ fn failed_first_fetch_is_not_blamed_on_the_caller() {
         let mut world = World::new();
         assert!(needs_keys(&world.ask(&good(), Waited::not())));
         assert!(world.tick().is_empty());
-        assert_eq!(world.answer(status, body), Some(KEYS));
+        assert_eq!(world.answer(status, body), [KEYS]);
         assert_eq!(world.counted(Counter::FetchFailed { document: "keys" }), 1);
         assert!(is_refused(&world.ask(&good(), after_fetch()), TokenError::KeysUnavailable));
         // Nor does the next caller wait for a fetch that is not due.
@@ -141,7 +141,7 @@ fn failed_first_fetch_is_not_blamed_on_the_caller() {
         world.host.advance(DEBOUNCE);
         assert!(needs_keys(&world.ask(&good(), Waited::not())));
         assert!(world.tick().is_empty());
-        assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), Some(KEYS));
+        assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), [KEYS]);
         assert!(is_verified(&world.ask(&good(), after_fetch())));
     }
 }
@@ -165,7 +165,7 @@ fn lost_answer_is_given_up() {
     assert_eq!(world.tick(), [KEYS]);
     assert_eq!(world.counted(Counter::FetchFailed { document: "keys" }), 1);
     // Should it come after all, nobody listens.
-    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), None);
+    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), []);
     assert!(is_refused(&world.ask(&good(), Waited::not()), TokenError::KeysUnavailable));
 }
 
@@ -175,7 +175,7 @@ fn answer_of_another_callout_is_ignored() {
     assert!(world.tick().is_empty());
     let answer =
         CalloutAnswer { status: Some(200), headers: Vec::new(), body: Some(jwks(&[jwk(1, "k1")])) };
-    assert_eq!(world.authenticator.on_callout(CalloutId(99), &answer, &world.host), None);
+    assert_eq!(world.authenticator.on_callout(CalloutId(99), &answer, &world.host), []);
     assert!(!world.authenticator.settled(ISSUER_ID));
 }
 
@@ -189,7 +189,7 @@ fn invented_kids_do_not_flood_the_issuer() {
         assert!(world.tick().is_empty());
     }
     assert_eq!(world.callouts(), 2);
-    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), Some(KEYS));
+    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(1, "k1")]))), [KEYS]);
     assert!(is_refused(&world.ask(&unknown_kid(), after_fetch()), TokenError::UnknownKey));
     assert!(is_refused(&world.ask(&unknown_kid(), Waited::not()), TokenError::UnknownKey));
     assert!(world.tick().is_empty());
@@ -217,7 +217,7 @@ fn rotated_key_is_found_and_the_removed_one_forgotten() {
     let new = sign(2, &with(header(), "kid", json!("k2")), &claims());
     assert!(needs_keys(&world.ask(&new, Waited::not())));
     assert!(world.tick().is_empty());
-    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(2, "k2")]))), Some(KEYS));
+    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(2, "k2")]))), [KEYS]);
     assert!(is_verified(&world.ask(&new, after_fetch())));
     // Cached, but by a key that is gone.
     assert!(is_refused(&world.ask(&good(), Waited::not()), TokenError::UnknownKey));
@@ -229,7 +229,7 @@ fn same_kid_with_another_key_forgets_cached_tokens() {
     assert!(is_verified(&world.ask(&good(), Waited::not())));
     world.host.advance(REFRESH);
     assert!(world.tick().is_empty());
-    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(2, "k1")]))), Some(KEYS));
+    assert_eq!(world.answer(Some(200), Some(jwks(&[jwk(2, "k1")]))), [KEYS]);
     assert!(is_refused(&world.ask(&good(), Waited::not()), TokenError::Signature));
 }
 
@@ -240,7 +240,7 @@ fn refresh_keeps_cached_tokens_of_kept_keys() {
     world.host.advance(REFRESH);
     assert!(world.tick().is_empty());
     let both = jwks(&[jwk(2, "k2"), jwk(1, "k1")]);
-    assert_eq!(world.answer(Some(200), Some(both)), Some(KEYS));
+    assert_eq!(world.answer(Some(200), Some(both)), [KEYS]);
     assert!(is_verified(&world.ask(&good(), Waited::not())));
     assert_eq!(world.counted(Counter::TokenCacheHit), 1);
 }
@@ -252,7 +252,7 @@ fn failed_refresh_keeps_the_last_keys_for_a_day() {
     world.host.advance(REFRESH);
     assert!(world.tick().is_empty());
     assert_eq!(world.callouts(), 2);
-    assert_eq!(world.answer(Some(500), None), Some(KEYS));
+    assert_eq!(world.answer(Some(500), None), [KEYS]);
     assert!(is_verified(&world.ask(&good(), Waited::not())));
     world.host.advance(STALE - Duration::from_secs(1));
     assert!(is_verified(&world.ask(&good(), Waited::not())));
@@ -301,7 +301,7 @@ fn log_names_the_issuer_and_no_secret() {
     let mut world = World::with(&[jwk(1, "k1")]);
     world.host.advance(REFRESH);
     assert!(world.tick().is_empty());
-    assert_eq!(world.answer(Some(500), None), Some(KEYS));
+    assert_eq!(world.answer(Some(500), None), [KEYS]);
     let log = world.host.log.borrow();
     let messages: Vec<&str> = log.iter().map(|(_, message)| message.as_str()).collect();
     assert_eq!(messages, ["keys of issuer corp: status 500; keeping the last"]);
