@@ -7,8 +7,13 @@
 )]
 
 mod agreement;
+mod claim_names;
 mod fetching;
+mod introspected;
 mod key_rules;
+mod kinds;
+mod lifetimes;
 mod rules;
 mod support;
+mod tenants;
 mod vectors;
