@@ -13,6 +13,7 @@ mod introspected;
 mod key_rules;
 mod kinds;
 mod lifetimes;
+mod providers;
 mod rules;
 mod support;
 mod tenants;
