@@ -1,19 +1,20 @@
 //! From a token to who sent it.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host};
 
-use super::algorithm::Algorithm;
 use super::cache::{Entry, TokenCache, TokenDigest};
 use super::claims::AccessToken;
+use super::confirmation::Confirmation;
 use super::error::TokenError;
-use super::issuer::{Identifier, Issuer, IssuerId, KeySource, TokenType};
+use super::issuer::{Issuer, IssuerId, KeySource};
 use super::jws::{Jws, Segments, Unverified, Verified};
 use super::key_store::KeyStore;
 use super::request::{Caller, Credential, Demands, Evidence, Outcome, Wait, Waited};
 use super::source::Source;
+use super::token_rules::TokenRules;
 
 /// Authenticates tokens: the issuers, their keys, and the tokens verified before.
 /// One per worker; nothing is shared.
@@ -25,11 +26,7 @@ pub struct Authenticator {
 
 #[derive(Debug)]
 struct KnownIssuer {
-    url: String,
-    algorithms: Vec<Algorithm>,
-    /// As [`media_type`] writes them.
-    token_types: Vec<String>,
-    clock_skew: Duration,
+    rules: TokenRules,
     keys: KeyStore,
 }
 
@@ -162,13 +159,14 @@ impl Authenticator {
         let segments = Segments::decode(token)?;
         let jws = Unverified::<Jws<'_>>::parse(&segments)?;
         let (id, issuer) = find(&mut self.issuers, allowed, &jws)?;
-        issuer.check_header(&jws)?;
+        issuer.rules.check_header(&jws)?;
         let key = match issuer.keys.current(now).and_then(|keys| keys.find(jws.kid())) {
             Some(key) => key,
             None => return Err(issuer.missing_key(id, &jws, waited, now)),
         };
+        issuer.rules.check_key(&jws, key)?;
         let key_id = *key.id();
-        let token = AccessToken::read(&jws.verify(key, host)?, id)?;
+        let token = issuer.rules.read(id, &jws.verify(key, host)?)?;
         Ok(Entry { token: Rc::new(token), key: key_id })
     }
 
@@ -180,7 +178,10 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<(), TokenError> {
         let issuer = self.issuers.get(token.issuer.0).ok_or(TokenError::UnknownIssuer)?;
-        token.check_time(issuer.clock_skew, now)?;
+        issuer.rules.check_time(token, now)?;
+        if token.confirmation != Confirmation::default() {
+            return Err(TokenError::SenderConstrained);
+        }
         let for_us = token.audiences.iter().any(|member| member == audience);
         if for_us { Ok(()) } else { Err(TokenError::Audience) }
     }
@@ -203,17 +204,14 @@ fn find<'i>(
         .iter_mut()
         .enumerate()
         .map(|(id, issuer)| (IssuerId(id), issuer))
-        .find(|(id, issuer)| allowed.contains(id) && issuer.url == url)
+        .find(|(id, issuer)| allowed.contains(id) && issuer.rules.is_issuer(url))
         .ok_or(TokenError::UnknownIssuer)
 }
 
 impl KnownIssuer {
     fn new(issuer: Issuer) -> Self {
-        let Issuer { name, identifier, algorithms, token_types, clock_skew, keys, .. } = issuer;
-        let issuer = match identifier {
-            Identifier::Exact(issuer) => issuer,
-            Identifier::PerTenant { prefix, .. } => prefix,
-        };
+        let rules = TokenRules::new(&issuer);
+        let Issuer { name, algorithms, keys, .. } = issuer;
         let keys = match keys {
             Some(KeySource::Inline(keys)) => KeyStore::Inline(keys),
             Some(KeySource::Remote { source: Source::At(callout), schedule }) => {
@@ -221,26 +219,7 @@ impl KnownIssuer {
             }
             _ => KeyStore::none(),
         };
-        let token_types = token_types
-            .iter()
-            .filter_map(|typ| match typ {
-                TokenType::Media(typ) => Some(media_type(typ)),
-                TokenType::Absent => None,
-            })
-            .collect();
-        KnownIssuer { url: issuer, algorithms, token_types, clock_skew, keys }
-    }
-
-    /// Before any key is looked up or fetched for the token.
-    fn check_header(&self, jws: &Unverified<Jws<'_>>) -> Result<(), TokenError> {
-        let typ = jws.token_type().map(media_type).ok_or(TokenError::Type)?;
-        if !self.token_types.contains(&typ) {
-            return Err(TokenError::Type);
-        }
-        if !self.algorithms.contains(&jws.algorithm()) {
-            return Err(TokenError::Algorithm);
-        }
-        Ok(())
+        KnownIssuer { rules, keys }
     }
 
     /// What to do about a token whose key is not at hand.
@@ -262,10 +241,4 @@ impl KnownIssuer {
             Outcome::Rejected(TokenError::KeysUnavailable)
         }
     }
-}
-
-/// `typ` as a media type: lower case, `application/` where no slash is (RFC 7515 section 4.1.9).
-fn media_type(typ: &str) -> String {
-    let typ = typ.to_ascii_lowercase();
-    if typ.contains('/') { typ } else { format!("application/{typ}") }
 }

@@ -1,4 +1,4 @@
-//! The claims of a JWT access token (RFC 9068 section 2.2).
+//! The claims of an access token (RFC 9068 section 2.2), and how each is read.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::json::{Object, Value};
 
-use super::confirmation::Confirmation;
+use super::claim_path::ClaimPath;
+use super::confirmation::{CertificateDigest, Confirmation, Thumbprint};
 use super::error::TokenError;
 use super::issuer::IssuerId;
-use super::jws::{Jws, Verified};
 
 /// Most top-level claims of a token. Verbose identity providers send about 40.
 const MAX_CLAIMS: usize = 128;
@@ -20,11 +20,13 @@ const MAX_STRING: usize = 2048;
 /// Most members of `aud`. A token for more resources than this is for none in particular.
 const MAX_AUDIENCES: usize = 32;
 
-/// Most scopes of a token; with [`MAX_SCOPE_STRING`] it bounds what policy compares.
-const MAX_SCOPES: usize = 256;
+/// Most scopes of a token, and most roles. Policy compares them, and providers stop at 200
+/// groups (Microsoft Entra ID) or earlier.
+const MAX_LIST: usize = 256;
 
-/// Longest `scope` claim, in bytes.
-const MAX_SCOPE_STRING: usize = 8 * 1024;
+/// Most text of all scopes of a token, and of all roles, in bytes: half of what a token can
+/// hold, and a bound on what introspection can make us remember.
+const MAX_LIST_TEXT: usize = 8 * 1024;
 
 /// Latest time a claim may name, 9999-12-31T23:59:59Z: the last RFC 3339 can write.
 const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
@@ -34,21 +36,21 @@ const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
 pub struct AccessToken {
     /// Who issued it, and whose keys vouched for it.
     pub issuer: IssuerId,
-    /// `iss`: the issuer identifier. A subject is unique only together with it.
+    /// The issuer identifier. A subject is unique only together with it.
     pub issuer_url: String,
-    /// `sub`: the human or workload in whose name the call is made.
+    /// The human or workload in whose name the call is made; `sub` unless configured otherwise.
     pub subject: String,
-    /// `client_id`: the OAuth client that got the token.
+    /// The OAuth client that got the token.
     pub client_id: String,
     /// `aud`, one or more.
     pub audiences: Vec<String>,
-    /// `scope`, taken apart; empty when the token has none.
+    /// What was granted; empty when the token says nothing of it.
     pub scopes: BTreeSet<String>,
     /// `exp`, without leeway.
     pub expires_at: SystemTime,
     /// `nbf`
     pub not_before: Option<SystemTime>,
-    /// `iat`
+    /// `iat`. Of an opaque token whose issuer does not tell: `nbf`, or 1970.
     pub issued_at: SystemTime,
     /// `jti`; every RFC 9068 token has one.
     pub token_id: Option<String>,
@@ -66,66 +68,6 @@ pub struct AccessToken {
     pub confirmation: Confirmation,
 }
 
-impl AccessToken {
-    /// Reads the claims of a verified token of this issuer.
-    ///
-    /// # Errors
-    /// [`TokenError::MissingClaim`], [`TokenError::BadClaim`], [`TokenError::SenderConstrained`].
-    pub(super) fn read(
-        jws: &Verified<Jws<'_>>,
-        issuer: IssuerId,
-    ) -> Result<Verified<AccessToken>, TokenError> {
-        jws.read(|jws| Self::from_claims(jws.claims(), issuer))
-    }
-
-    fn from_claims(claims: &Object<'_>, issuer: IssuerId) -> Result<AccessToken, TokenError> {
-        if claims.len() > MAX_CLAIMS {
-            return Err(TokenError::Malformed("too many claims"));
-        }
-        if claims.get("cnf").is_some() {
-            return Err(TokenError::SenderConstrained);
-        }
-        Ok(AccessToken {
-            issuer,
-            issuer_url: required(string(claims, "iss")?, "iss")?,
-            subject: required(string(claims, "sub")?, "sub")?,
-            client_id: required(string(claims, "client_id")?, "client_id")?,
-            audiences: audiences(claims)?,
-            scopes: scopes(claims)?,
-            expires_at: required(numeric_date(claims, "exp")?, "exp")?,
-            not_before: numeric_date(claims, "nbf")?,
-            issued_at: required(numeric_date(claims, "iat")?, "iat")?,
-            token_id: Some(required(string(claims, "jti")?, "jti")?),
-            roles: BTreeSet::new(),
-            tenant: None,
-            session: None,
-            acr: None,
-            authenticated_at: None,
-            confirmation: Confirmation::default(),
-        })
-    }
-
-    /// Whether the token is good now.
-    ///
-    /// # Errors
-    /// [`TokenError::Expired`], [`TokenError::NotYetValid`], [`TokenError::IssuedInFuture`],
-    /// each with the leeway `skew`.
-    pub(super) fn check_time(&self, skew: Duration, now: SystemTime) -> Result<(), TokenError> {
-        // A time that cannot be represented is refused with the rest.
-        let expired = self.expires_at.checked_add(skew).is_none_or(|end| end <= now);
-        let in_future = |time: SystemTime| now.checked_add(skew).is_none_or(|now| time > now);
-        if expired {
-            Err(TokenError::Expired)
-        } else if self.not_before.is_some_and(in_future) {
-            Err(TokenError::NotYetValid)
-        } else if in_future(self.issued_at) {
-            Err(TokenError::IssuedInFuture)
-        } else {
-            Ok(())
-        }
-    }
-}
-
 /// Shows the issuer only: claims are personal data.
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,25 +75,59 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-fn required<T>(claim: Option<T>, name: &'static str) -> Result<T, TokenError> {
+/// Refuses tokens with more claims than are read.
+///
+/// # Errors
+/// [`TokenError::Malformed`].
+pub(super) fn check_count(claims: &Object<'_>) -> Result<(), TokenError> {
+    if claims.len() > MAX_CLAIMS {
+        return Err(TokenError::Malformed("too many claims"));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`TokenError::MissingClaim`] when there is none.
+pub(super) fn required<T>(claim: Option<T>, name: &'static str) -> Result<T, TokenError> {
     claim.ok_or(TokenError::MissingClaim(name))
 }
 
 /// A string claim: not empty, bounded, free of control characters.
-fn string(claims: &Object<'_>, name: &'static str) -> Result<Option<String>, TokenError> {
-    match claims.get(name) {
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else there is.
+pub(super) fn string(
+    claims: &Object<'_>,
+    name: &'static str,
+) -> Result<Option<String>, TokenError> {
+    claims.get(name).map(|value| plain(value, name)).transpose()
+}
+
+/// The string that the first path to lead anywhere leads to. `name` is for the error.
+///
+/// # Errors
+/// [`TokenError::BadClaim`] when it leads to several values, or to no such string.
+pub(super) fn single(
+    claims: &Object<'_>,
+    paths: &[ClaimPath],
+    name: &'static str,
+) -> Result<Option<String>, TokenError> {
+    let found = paths.iter().map(|path| path.resolve(claims)).find(|values| !values.is_empty());
+    match found.as_deref() {
         None => Ok(None),
-        Some(Value::String(value)) if is_plain(value) => Ok(Some(value.clone().into_owned())),
+        Some([value]) => plain(value, name).map(Some),
         Some(_) => Err(TokenError::BadClaim(name)),
     }
 }
 
-fn is_plain(value: &str) -> bool {
-    !value.is_empty() && value.len() <= MAX_STRING && !value.chars().any(char::is_control)
-}
-
 /// `NumericDate` (RFC 7519 section 2): seconds since 1970, perhaps with a fraction, which is dropped.
-fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else, and for times before 1970 or after 9999.
+pub(super) fn numeric_date(
+    claims: &Object<'_>,
+    name: &'static str,
+) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let Value::Number(number) = value else { return Err(TokenError::BadClaim(name)) };
     number
@@ -168,40 +144,110 @@ fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<System
 }
 
 /// `aud`: a string or an array of strings (RFC 7519 section 4.1.3).
-fn audiences(claims: &Object<'_>) -> Result<Vec<String>, TokenError> {
-    let bad = TokenError::BadClaim("aud");
+///
+/// # Errors
+/// [`TokenError::MissingClaim`], [`TokenError::BadClaim`].
+pub(super) fn audiences(claims: &Object<'_>) -> Result<Vec<String>, TokenError> {
     let members = match claims.get("aud").ok_or(TokenError::MissingClaim("aud"))? {
         Value::Array(members) if !members.is_empty() && members.len() <= MAX_AUDIENCES => members,
         value => std::slice::from_ref(value),
     };
-    members
-        .iter()
-        .map(|member| member.as_str().filter(|audience| is_plain(audience)).map(str::to_owned))
-        .collect::<Option<Vec<_>>>()
-        .ok_or(bad)
+    members.iter().map(|member| plain(member, "aud")).collect()
 }
 
-/// `scope`: `scope-token`s separated by single spaces (RFC 8693 section 4.2, RFC 6749 section 3.3).
-/// An empty string breaks the grammar but is what servers send for "none", and grants nothing.
-fn scopes(claims: &Object<'_>) -> Result<BTreeSet<String>, TokenError> {
-    let bad = TokenError::BadClaim("scope");
-    let scope = match claims.get("scope") {
-        None => return Ok(BTreeSet::new()),
-        Some(Value::String(scope)) => scope,
-        Some(_) => return Err(bad),
-    };
-    if scope.is_empty() {
-        return Ok(BTreeSet::new());
+/// What was granted: `scope-token`s (RFC 6749 section 3.3), in strings that separate them by
+/// single spaces (RFC 8693 section 4.2) or in arrays that have one in each member. An empty
+/// string breaks the grammar but is what servers send for "none", and grants nothing.
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else, or too many.
+pub(super) fn scopes(
+    claims: &Object<'_>,
+    paths: &[ClaimPath],
+) -> Result<BTreeSet<String>, TokenError> {
+    list(claims, paths, "scope", |value| {
+        let tokens: Vec<&str> = match value {
+            Value::String(tokens) if tokens.is_empty() => Vec::new(),
+            Value::String(tokens) => tokens.split(' ').collect(),
+            Value::Array(tokens) => tokens.iter().map(Value::as_str).collect::<Option<_>>()?,
+            _ => return None,
+        };
+        tokens.iter().all(|token| is_scope_token(token)).then_some(tokens)
+    })
+}
+
+/// Roles, in arrays or one as a string: a role may have spaces.
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else, or too many.
+pub(super) fn roles(
+    claims: &Object<'_>,
+    paths: &[ClaimPath],
+) -> Result<BTreeSet<String>, TokenError> {
+    list(claims, paths, "roles", |value| {
+        let roles = match value {
+            Value::Array(roles) => roles.as_slice(),
+            role => std::slice::from_ref(role),
+        };
+        roles.iter().map(|role| role.as_str().filter(|role| is_plain(role))).collect()
+    })
+}
+
+/// What all the paths lead to, together. `name` is for the error.
+fn list(
+    claims: &Object<'_>,
+    paths: &[ClaimPath],
+    name: &'static str,
+    members: impl for<'v> Fn(&'v Value<'_>) -> Option<Vec<&'v str>>,
+) -> Result<BTreeSet<String>, TokenError> {
+    let bad = TokenError::BadClaim(name);
+    let mut list = BTreeSet::new();
+    for value in paths.iter().flat_map(|path| path.resolve(claims)) {
+        list.extend(members(value).ok_or(bad)?.into_iter().map(str::to_owned));
     }
-    if scope.len() > MAX_SCOPE_STRING {
-        return Err(bad);
+    let text: usize = list.iter().map(String::len).sum();
+    if list.len() > MAX_LIST || text > MAX_LIST_TEXT { Err(bad) } else { Ok(list) }
+}
+
+/// `cnf` (RFC 7800 section 3.1). Each member is a demand on the sender, so all of them must
+/// be understood.
+///
+/// # Errors
+/// [`TokenError::Confirmation`] for anything but an object of one or more such members.
+pub(super) fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
+    let Some(value) = claims.get("cnf") else { return Ok(Confirmation::default()) };
+    let members = value.as_object().filter(|members| !members.is_empty());
+    let mut confirmation = Confirmation::default();
+    for (name, value) in members.ok_or(TokenError::Confirmation)?.iter() {
+        let text = value.as_str().ok_or(TokenError::Confirmation)?;
+        let read = match name {
+            "jkt" => {
+                confirmation.key = Thumbprint::parse(text);
+                confirmation.key.is_some()
+            }
+            "x5t#S256" => {
+                confirmation.certificate = CertificateDigest::parse(text);
+                confirmation.certificate.is_some()
+            }
+            _ => false,
+        };
+        if !read {
+            return Err(TokenError::Confirmation);
+        }
     }
-    let scopes: BTreeSet<String> = scope
-        .split(' ')
-        .map(|token| is_scope_token(token).then(|| token.to_owned()))
-        .collect::<Option<_>>()
-        .ok_or(bad)?;
-    if scopes.len() > MAX_SCOPES { Err(bad) } else { Ok(scopes) }
+    Ok(confirmation)
+}
+
+fn plain(value: &Value<'_>, name: &'static str) -> Result<String, TokenError> {
+    value
+        .as_str()
+        .filter(|text| is_plain(text))
+        .map(str::to_owned)
+        .ok_or(TokenError::BadClaim(name))
+}
+
+fn is_plain(value: &str) -> bool {
+    !value.is_empty() && value.len() <= MAX_STRING && !value.chars().any(char::is_control)
 }
 
 fn is_scope_token(token: &str) -> bool {

@@ -15,7 +15,7 @@ pub enum TokenError {
     /// `iss` is none of the issuers this server trusts (RFC 9068 section 4).
     #[error("unknown issuer")]
     UnknownIssuer,
-    /// The issuer publishes no key that `kid` names.
+    /// The issuer publishes no key that `kid` names, or none for the token's tenant.
     #[error("unknown key")]
     UnknownKey,
     /// We hold no key of this issuer and could not get one. Not the caller's fault.
@@ -36,7 +36,8 @@ pub enum TokenError {
     /// `aud` does not name this resource (RFC 9068 section 4).
     #[error("not for this resource")]
     Audience,
-    /// A claim RFC 9068 section 2.2 requires is missing.
+    /// A claim RFC 9068 section 2.2 requires is missing. Here and below the name is the
+    /// RFC's, also where the issuer's tokens have it elsewhere.
     #[error("claim {0} is missing")]
     MissingClaim(&'static str),
     /// A claim is of the wrong type, breaks its grammar, or is beyond our bounds.

@@ -96,6 +96,17 @@ pub enum KeySource {
     },
 }
 
+impl Identifier {
+    /// The tenant that an issuer identifier names, if it is one of those accepted.
+    pub(super) fn tenant_of<'i>(&self, iss: &'i str) -> Option<&'i str> {
+        let Identifier::PerTenant { prefix, suffix, tenants } = self else { return None };
+        let tenant = iss.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?;
+        // A slash would make it several path segments, another place than a tenant's.
+        let accepted = !tenant.contains('/') && tenants.iter().any(|other| other == tenant);
+        accepted.then_some(tenant)
+    }
+}
+
 impl Default for ClaimNames {
     fn default() -> Self {
         let names =

@@ -36,12 +36,13 @@ const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 pub(super) struct Key {
     id: KeyId,
     kid: Option<String>,
+    issuer: Option<String>,
     algorithm: Algorithm,
     spki: Vec<u8>,
     material: Material,
 }
 
-/// Identifies a key by what it is: SHA-256 over name, algorithm and public key.
+/// Identifies a key by what it is: SHA-256 over names, algorithm and public key.
 /// It stays the same when an unchanged set is fetched again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct KeyId([u8; 32]);
@@ -66,6 +67,10 @@ impl Key {
             None => None,
             Some(kid) => Some(kid.as_str().filter(|kid| kid.len() <= MAX_KID)?.to_owned()),
         };
+        let issuer = match jwk.get("issuer") {
+            None => None,
+            Some(issuer) => Some(issuer.as_str()?.to_owned()),
+        };
         let (material, natural) = Material::from_jwk(jwk, algorithms)?;
         let algorithm = match jwk.get("alg") {
             None => natural,
@@ -77,8 +82,8 @@ impl Key {
             return None;
         }
         let spki = material.to_spki()?;
-        let id = KeyId::new(kid.as_deref(), algorithm, &spki);
-        Some(Key { id, kid, algorithm, spki, material })
+        let id = KeyId::new(kid.as_deref(), issuer.as_deref(), algorithm, &spki);
+        Some(Key { id, kid, issuer, algorithm, spki, material })
     }
 
     pub(super) fn id(&self) -> &KeyId {
@@ -89,6 +94,12 @@ impl Key {
         self.kid.as_deref()
     }
 
+    /// The issuer whose tokens the key is for, `{tenantid}` standing for any tenant: a member
+    /// of Microsoft Entra ID's keys, which RFC 7517 does not have.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
     /// The one algorithm this key verifies with.
     pub(super) fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -97,6 +108,13 @@ impl Key {
     /// DER `SubjectPublicKeyInfo`, for the host.
     pub(super) fn spki(&self) -> &[u8] {
         &self.spki
+    }
+
+    /// Whether the two cannot both be used: one name for two keys, or two algorithms for one.
+    pub(super) fn clashes_with(&self, other: &Key) -> bool {
+        let same_name = self.kid.is_some() && self.kid == other.kid;
+        let same_key = self.spki == other.spki;
+        (same_name && self.id != other.id) || (same_key && self.algorithm != other.algorithm)
     }
 
     pub(super) fn material(&self) -> &Material {
@@ -114,15 +132,15 @@ impl fmt::Debug for Key {
 }
 
 impl KeyId {
-    fn new(kid: Option<&str>, algorithm: Algorithm, spki: &[u8]) -> Self {
+    fn new(kid: Option<&str>, issuer: Option<&str>, algorithm: Algorithm, spki: &[u8]) -> Self {
         // SPKI is self-delimiting and no algorithm name has a NUL, so the parts cannot run together.
-        let digest = Sha256::new()
-            .chain_update(spki)
-            .chain_update(algorithm.as_str())
-            .chain_update([0, u8::from(kid.is_some())])
-            .chain_update(kid.unwrap_or_default())
-            .finalize();
-        KeyId(digest.into())
+        let mut digest =
+            Sha256::new().chain_update(spki).chain_update(algorithm.as_str()).chain_update([0]);
+        for name in [kid, issuer] {
+            digest.update([u8::from(name.is_some())]);
+            digest.update(Sha256::digest(name.unwrap_or_default()));
+        }
+        KeyId(digest.finalize().into())
     }
 }
 

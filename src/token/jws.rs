@@ -104,7 +104,7 @@ impl<'a> Unverified<Jws<'a>> {
     /// `typ`, as sent.
     #[must_use]
     pub fn token_type(&self) -> Option<&str> {
-        self.0.header.token_type.as_deref()
+        self.0.token_type()
     }
 
     /// `iss`: which issuer's keys to try. Nothing is believed of it yet.
@@ -135,6 +135,11 @@ impl<'a> Jws<'a> {
     /// The claims.
     pub(super) fn claims(&self) -> &Object<'a> {
         &self.claims
+    }
+
+    /// `typ`, as sent.
+    pub(super) fn token_type(&self) -> Option<&str> {
+        self.header.token_type.as_deref()
     }
 }
 
@@ -213,11 +218,14 @@ impl Header {
 
 /// Header parameters whose presence refuses a token. No extension is understood,
 /// so `crit` always names one that is not (RFC 7515 section 4.1.11), and `b64`
-/// (RFC 7797) changes what is signed. A token that brings its own key, in `jwk` or
-/// `x5c`, is an attempt to choose it. `jku` and `x5u` are merely never followed.
-const REFUSED_PARAMETERS: [(&str, &str); 4] = [
+/// (RFC 7797) changes what is signed. `enc` makes it a JWE (RFC 7516 section 9), and `zip`
+/// is one's too: its payload is not what it seems. A token that brings its own key, in
+/// `jwk` or `x5c`, is an attempt to choose it. `jku` and `x5u` are merely never followed.
+const REFUSED_PARAMETERS: [(&str, &str); 6] = [
     ("crit", "crit is not supported"),
     ("b64", "b64 is not supported"),
+    ("enc", "of a JWE"),
+    ("zip", "of a JWE"),
     ("jwk", "carries a key"),
     ("x5c", "carries a key"),
 ];

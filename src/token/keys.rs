@@ -1,7 +1,5 @@
 //! An issuer's key set.
 
-use std::collections::HashSet;
-
 use crate::json::{self, Value};
 
 use super::algorithm::Algorithm;
@@ -41,7 +39,8 @@ impl KeySet {
     /// Reads a JWK Set, as the keys of an issuer that signs with `algorithms`.
     ///
     /// Where two different usable keys share a `kid`, neither is used: which one the
-    /// issuer means cannot be told, and trying both would let a token choose.
+    /// issuer means cannot be told, and trying both would let a token choose. Nor is a key
+    /// that is published for several algorithms (RFC 8725bis section 3.1).
     ///
     /// # Errors
     /// [`KeySetError`].
@@ -61,14 +60,12 @@ impl KeySet {
                 keys.push(key);
             }
         }
-        let mut seen = HashSet::new();
-        let shared: HashSet<String> = keys
+        let clashing: Vec<KeyId> = keys
             .iter()
-            .filter_map(Key::kid)
-            .filter(|kid| !seen.insert(*kid))
-            .map(str::to_owned)
+            .filter(|key| keys.iter().any(|other| key.clashes_with(other)))
+            .map(|key| *key.id())
             .collect();
-        keys.retain(|key| key.kid().is_none_or(|kid| !shared.contains(kid)));
+        keys.retain(|key| !clashing.contains(key.id()));
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(KeySet(keys)) }
     }
 

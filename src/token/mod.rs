@@ -23,6 +23,7 @@ mod jwk;
 mod jws;
 mod key_store;
 mod keys;
+mod kind;
 mod mtls;
 mod request;
 mod secret;
@@ -30,6 +31,7 @@ mod signature;
 mod source;
 #[cfg(test)]
 mod tests;
+mod token_rules;
 
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
@@ -44,6 +46,7 @@ pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType}
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
 pub use mtls::{CertificateSource, MtlsPolicy, PeerConnection, presented};
+pub use kind::is_other_kind;
 pub use request::{
     Caller, Credential, Demands, Evidence, Introspected, Outcome, Scheme, Wait, Waited,
 };

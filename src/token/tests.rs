@@ -7,8 +7,14 @@
 )]
 
 mod agreement;
+mod claim_names;
 mod fetching;
+mod introspected;
 mod key_rules;
+mod kinds;
+mod lifetimes;
+mod providers;
 mod rules;
 mod support;
+mod tenants;
 mod vectors;

@@ -53,7 +53,8 @@ fn rfc6750_3_1_a_bad_token_is_an_invalid_token() {
         (with("nbf", json!(4_000_000_000_u64)), "token_not_yet_valid"),
         (with("iat", json!(4_000_000_000_u64)), "token_issued_in_future"),
         (with("sub", json!(1)), "token_claim_bad"),
-        (with("cnf", json!({ "jkt": "x" })), "token_sender_constrained"),
+        (with("cnf", json!({ "jkt": "A".repeat(43) })), "token_sender_constrained"),
+        (with("cnf", json!({ "jkt": "x" })), "token_confirmation"),
         (forged, "token_signature"),
     ] {
         challenged(&Request::post(&token), code, WITH_TOKEN);

@@ -107,6 +107,54 @@ fn rfc8725_3_1_one_key_one_algorithm() {
 }
 
 #[test]
+fn rfc8725_3_1_a_key_of_two_algorithms_is_of_none() {
+    let named =
+        |alg: &str, kid: &str| with(with(rsa(2048, &F4), "alg", json!(alg)), "kid", json!(kid));
+    let set = |keys: &[Value]| KeySet::parse(&jwks(keys), &ALL);
+    let twice = [named("RS256", "a"), named("PS256", "b")];
+    assert!(set(&twice).is_err_and(|error| error == KeySetError::NoUsableKey));
+    let others = set(&[named("RS256", "a"), named("PS256", "b"), jwk(1, "k1")]).unwrap();
+    assert!(others.find(Some("a")).is_none() && others.find(Some("b")).is_none());
+    assert!(others.find(Some("k1")).is_some());
+    // Two names for one key of one algorithm are two names.
+    let aliases = set(&[named("RS256", "a"), named("RS256", "b")]).unwrap();
+    assert!(aliases.find(Some("a")).is_some() && aliases.find(Some("b")).is_some());
+}
+
+#[test]
+fn rfc9864_a_key_may_say_ed25519() {
+    for alg in ["EdDSA", "Ed25519"] {
+        let keys = [with(jwk(1, "k1"), "alg", json!(alg))];
+        for said in ["EdDSA", "Ed25519"] {
+            let token = with_header("alg", json!(said));
+            assert!(check(&mut inline(&keys), &token, &FakeHost::new()).is_ok(), "{alg} {said}");
+        }
+    }
+    assert!(!usable(&with(jwk(1, "k"), "alg", json!("Ed448")), &ALL));
+}
+
+#[test]
+fn rfc8037_2_other_curves_are_no_keys() {
+    for crv in ["X25519", "Ed448", "X448", "ed25519", "P-256", "secp256k1"] {
+        assert!(!usable(&with(jwk(1, "k"), "crv", json!(crv)), &ALL), "{crv}");
+    }
+    assert!(!usable(&with(jwk(1, "k"), "kty", json!("EC")), &ALL));
+    assert!(!usable(&with(jwk(1, "k"), "x", json!(encode([1; 31]))), &ALL));
+}
+
+#[test]
+fn rfc7517_4_7_certificates_are_not_read() {
+    for (name, value) in [
+        ("x5c", json!(["not a certificate"])),
+        ("x5u", json!("https://attacker.example/cert")),
+        ("x5t#S256", json!("x")),
+        ("ext", json!(true)),
+    ] {
+        assert!(usable(&with(jwk(1, "k"), name, value), &ALL), "{name}");
+    }
+}
+
+#[test]
 fn ambiguous_kid_refused() {
     let mut both = inline(&[jwk(1, "k1"), jwk(2, "k1"), jwk(3, "k3")]);
     let host = FakeHost::new();

@@ -86,6 +86,35 @@ fn rfc7515_4_1_11_crit_refused() {
 }
 
 #[test]
+fn rfc7516_9_no_jwe() {
+    for (name, value) in [("enc", json!("A256GCM")), ("zip", json!("DEF"))] {
+        assert_eq!(refusal(&with_header(name, value)), TokenError::Malformed("of a JWE"));
+    }
+    let five = format!("{}.e30.e30", sign(1, &header(), &claims()));
+    assert_eq!(refusal(&five), TokenError::Malformed("not base64url"));
+}
+
+#[test]
+fn rfc7519_5_2_no_nested_jwt() {
+    let header = with(header(), "cty", json!("JWT")).to_string();
+    let nested = sign_raw(1, &header, &sign(1, &super::support::header(), &claims()));
+    assert_eq!(refusal(&nested), TokenError::Malformed("claims are not a JSON object"));
+}
+
+#[test]
+fn rfc8725_3_14_no_json_serialisation() {
+    let token = sign(1, &header(), &claims());
+    let [protected, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        return assert_eq!(token, "three segments");
+    };
+    let json = json!({"protected": protected, "payload": payload, "signature": signature});
+    assert!(matches!(refusal(&json.to_string()), TokenError::Malformed(_)));
+    // Read as JSON, this is a good token; read as compact serialisation, so it would be too.
+    let both = format!("{{\"a\":\"{token}\"}}");
+    assert_eq!(refusal(&both), TokenError::Malformed("not base64url"));
+}
+
+#[test]
 fn rfc8725_3_10_header_keys_never_used() {
     for (name, value) in [("jwk", jwk(1, "k1")), ("x5c", json!(["MIIB"]))] {
         assert_eq!(
@@ -245,18 +274,50 @@ fn rfc6749_3_3_scope_grammar() {
             "{bad}"
         );
     }
-    assert_eq!(refusal(&with_claim("scope", json!(["a"]))), TokenError::BadClaim("scope"));
+    for bad in [json!(["a b"]), json!([""]), json!([1]), json!(1), json!({"a": true})] {
+        assert_eq!(
+            refusal(&with_claim("scope", bad.clone())),
+            TokenError::BadClaim("scope"),
+            "{bad}"
+        );
+    }
     let many = (0..257).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
     assert_eq!(refusal(&with_claim("scope", json!(many))), TokenError::BadClaim("scope"));
-    for none in [Value::Null, json!("")] {
+    let many: Vec<String> = (0..257).map(|n| n.to_string()).collect();
+    assert_eq!(refusal(&with_claim("scope", json!(many))), TokenError::BadClaim("scope"));
+    for none in [Value::Null, json!(""), json!([])] {
         assert!(outcome(&with_claim("scope", none)).unwrap().scopes.is_empty());
     }
 }
 
 #[test]
 fn rfc9449_7_2_bound_token_is_no_bearer_token() {
-    for cnf in [json!({"jkt": "x"}), json!({}), json!("x")] {
+    let digest = encode([7; 32]);
+    for cnf in [json!({"jkt": digest}), json!({"x5t#S256": digest})] {
         assert_eq!(refusal(&with_claim("cnf", cnf)), TokenError::SenderConstrained);
+    }
+}
+
+#[test]
+fn rfc7800_3_1_each_member_of_cnf_must_be_understood() {
+    let digest = encode([7; 32]);
+    for cnf in [
+        json!({}),
+        json!("x"),
+        json!([digest]),
+        Value::Bool(true),
+        json!({"jkt": "x"}),
+        json!({"jkt": encode([7; 31])}),
+        json!({"jkt": format!("{digest}=")}),
+        json!({"jkt": [digest]}),
+        json!({"jkt": digest, "kid": "k1"}),
+        json!({"x5t#S256": "x"}),
+        json!({"x5t#s256": digest}),
+        json!({"x5t": digest}),
+        json!({"jwk": jwk(1, "k1")}),
+        json!({"jku": "https://attacker.example/keys", "jkt": digest}),
+    ] {
+        assert_eq!(refusal(&with_claim("cnf", cnf.clone())), TokenError::Confirmation, "{cnf}");
     }
 }
 

@@ -184,6 +184,17 @@ pub(super) fn outcome(token: &str) -> Result<Rc<Verified<AccessToken>>, TokenErr
     check(&mut authenticator(), token, &FakeHost::new())
 }
 
+/// As [`outcome`], of an issuer whose settings are changed first.
+pub(super) fn outcome_with(
+    change: impl FnOnce(&mut Issuer),
+    token: &str,
+) -> Result<Rc<Verified<AccessToken>>, TokenError> {
+    let keys = KeySet::parse(&jwks(&[jwk(1, "k1")]), &ALL).unwrap();
+    let mut issuer = issuer(KeySource::Inline(keys));
+    change(&mut issuer);
+    check(&mut Authenticator::new(vec![issuer]), token, &FakeHost::new())
+}
+
 pub(super) fn refusal(token: &str) -> TokenError {
     outcome(token).unwrap_err()
 }
