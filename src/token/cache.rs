@@ -36,6 +36,10 @@ impl TokenDigest {
     pub(super) fn of(token: &str) -> Self {
         TokenDigest(Sha256::digest(token).into())
     }
+
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl TokenCache {

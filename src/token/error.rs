@@ -102,10 +102,10 @@ pub enum ProofError {
     /// `typ` is not `dpop+jwt`.
     #[error("wrong type")]
     Type,
-    /// `alg` is not accepted, or not that of the key.
+    /// `alg` is not accepted.
     #[error("algorithm not accepted")]
     Algorithm,
-    /// `jwk` is missing, not a usable public key, or has private members.
+    /// `jwk` is missing, not a public key for `alg`, or has private members.
     #[error("unusable key")]
     Key,
     /// The signature is not that key's.
@@ -135,7 +135,8 @@ pub enum ProofError {
     /// A nonce is needed: there is none, it is not ours, or it is outdated.
     #[error("needs a nonce")]
     Nonce,
-    /// Its use could not be recorded, so a replay could not be told. Not the caller's fault.
+    /// A replay could not be told: its use could not be recorded, or there is no key for
+    /// nonces. Not the caller's fault.
     #[error("its use could not be recorded")]
     NotRecorded,
 }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::json::{Object, Value};
 
 use super::algorithm::Algorithm;
+use super::confirmation::Thumbprint;
 
 /// Smallest RSA modulus, in bits (RFC 7518 section 3.3).
 const MIN_RSA_BITS: usize = 2048;
@@ -84,6 +85,13 @@ impl Key {
         let spki = material.to_spki()?;
         let id = KeyId::new(kid.as_deref(), issuer.as_deref(), algorithm, &spki);
         Some(Key { id, kid, issuer, algorithm, spki, material })
+    }
+
+    /// Reads the JWK that a DPoP proof signed with `algorithm` carries, and takes its
+    /// thumbprint; `None` when it is not a public key for that algorithm.
+    pub(super) fn for_proof(jwk: &Value<'_>, algorithm: Algorithm) -> Option<(Key, Thumbprint)> {
+        let key = Key::from_jwk(jwk, &[algorithm])?;
+        Some((key, thumbprint(jwk.as_object()?)?))
     }
 
     pub(super) fn id(&self) -> &KeyId {
@@ -249,4 +257,23 @@ fn rsa_key(jwk: &Object<'_>) -> Option<RsaPublicKey> {
 
 fn octets(jwk: &Object<'_>, name: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()
+}
+
+/// SHA-256 over the members that make the key, in lexical order (RFC 7638 section 3, RFC
+/// 8037 section 2). Of a key that was read: its members are canonical base64url and names
+/// of curves, so their text is the only one and needs no escapes.
+fn thumbprint(jwk: &Object<'_>) -> Option<Thumbprint> {
+    let text = |name| jwk.get(name).and_then(Value::as_str);
+    let members: &[&str] = match text("kty")? {
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        "RSA" => &["e", "kty", "n"],
+        _ => return None,
+    };
+    let mut digest = Sha256::new().chain_update("{");
+    for (place, name) in members.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        digest.update(format!(r#"{comma}"{name}":"{}""#, text(name)?));
+    }
+    Some(Thumbprint(digest.chain_update("}").finalize().into()))
 }

@@ -56,6 +56,26 @@ impl<'t> Segments<'t> {
             signature: decode(signature)?,
         })
     }
+
+    /// The header as it was sent, still encoded.
+    pub(super) fn encoded_header(&self) -> &'t str {
+        self.signing_input.split_once('.').map_or(self.signing_input, |(header, _)| header)
+    }
+
+    /// The header parameters.
+    pub(super) fn header(&self) -> Result<Object<'_>, TokenError> {
+        object(&self.header, "header is not a JSON object")
+    }
+
+    /// The claims, which nobody has vouched for yet: for checks that may only refuse.
+    pub(super) fn unverified_claims(&self) -> Result<Object<'_>, TokenError> {
+        object(&self.payload, "claims are not a JSON object")
+    }
+
+    /// Checks the signature with this key, whatever `alg` says.
+    pub(super) fn verify(&self, key: &Key, host: &dyn Host) -> Result<(), TokenError> {
+        signature::verify(key, self.signing_input.as_bytes(), &self.signature, host)
+    }
 }
 
 fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
@@ -84,8 +104,8 @@ impl<'a> Unverified<Jws<'a>> {
     /// asks for what is not supported; [`TokenError::Algorithm`] when `alg` is no
     /// algorithm of ours.
     pub fn parse(segments: &'a Segments<'a>) -> Result<Self, TokenError> {
-        let header = Header::parse(&segments.header)?;
-        let claims = object(&segments.payload, "claims are not a JSON object")?;
+        let header = Header::read(&segments.header()?, Kind::AccessToken)?;
+        let claims = segments.unverified_claims()?;
         Ok(Unverified(Jws { header, claims, segments }))
     }
 
@@ -125,8 +145,7 @@ impl<'a> Unverified<Jws<'a>> {
         if self.algorithm() != key.algorithm() {
             return Err(TokenError::Algorithm);
         }
-        let Segments { signing_input, signature, .. } = self.0.segments;
-        signature::verify(key, signing_input.as_bytes(), signature, host)?;
+        self.0.segments.verify(key, host)?;
         Ok(Verified(self.0))
     }
 }
@@ -193,34 +212,44 @@ impl fmt::Debug for Jws<'_> {
 }
 
 /// The header parameters that matter (RFC 7515 section 4.1).
-struct Header {
-    algorithm: Algorithm,
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
     kid: Option<String>,
-    token_type: Option<String>,
+    pub(super) token_type: Option<String>,
+}
+
+/// What a JWS is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its key is one of the issuer's.
+    AccessToken,
+    /// Its key is the one it carries (RFC 9449 section 4.2).
+    DpopProof,
 }
 
 impl Header {
-    fn parse(bytes: &[u8]) -> Result<Self, TokenError> {
-        let header = object(bytes, "header is not a JSON object")?;
+    pub(super) fn read(header: &Object<'_>, kind: Kind) -> Result<Self, TokenError> {
+        let own_key = |name| kind == Kind::DpopProof && name == "jwk";
         for (name, reason) in REFUSED_PARAMETERS {
-            if header.get(name).is_some() {
+            if header.get(name).is_some() && !own_key(name) {
                 return Err(TokenError::Malformed(reason));
             }
         }
-        let algorithm = string(&header, "alg")?.ok_or(TokenError::Malformed("no alg"))?;
+        let algorithm = string(header, "alg")?.ok_or(TokenError::Malformed("no alg"))?;
         Ok(Header {
             algorithm: Algorithm::parse(&algorithm).ok_or(TokenError::Algorithm)?,
-            kid: string(&header, "kid")?,
-            token_type: string(&header, "typ")?,
+            kid: string(header, "kid")?,
+            token_type: string(header, "typ")?,
         })
     }
 }
 
-/// Header parameters whose presence refuses a token. No extension is understood,
+/// Header parameters whose presence refuses a JWS. No extension is understood,
 /// so `crit` always names one that is not (RFC 7515 section 4.1.11), and `b64`
 /// (RFC 7797) changes what is signed. `enc` makes it a JWE (RFC 7516 section 9), and `zip`
 /// is one's too: its payload is not what it seems. A token that brings its own key, in
-/// `jwk` or `x5c`, is an attempt to choose it. `jku` and `x5u` are merely never followed.
+/// `jwk` or `x5c`, is an attempt to choose it; a DPoP proof has to, in `jwk`. `jku` and
+/// `x5u` are merely never followed.
 const REFUSED_PARAMETERS: [(&str, &str); 6] = [
     ("crit", "crit is not supported"),
     ("b64", "b64 is not supported"),
@@ -255,7 +284,7 @@ pub(super) fn verify_compact(
     host: &dyn Host,
 ) -> Result<(), TokenError> {
     let segments = Segments::decode(jws)?;
-    let header = Header::parse(&segments.header)?;
+    let header = Header::read(&segments.header()?, Kind::AccessToken)?;
     let key = keys.find(header.kid.as_deref()).ok_or(TokenError::UnknownKey)?;
     Unverified(Jws { header, claims: Object::default(), segments: &segments })
         .verify(key, host)

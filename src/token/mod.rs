@@ -39,7 +39,7 @@ pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
 pub use claims::AccessToken;
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
-pub use dpop::{DpopPolicy, NoncePolicy, NonceScope, Requirement};
+pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError};
 pub use introspection::{ClientAuthentication, IntrospectedTokens, Introspection, SigningKey};
 pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
