@@ -8,6 +8,7 @@
 
 mod agreement;
 mod fetching;
+mod introspection;
 mod key_rules;
 mod rules;
 mod support;

@@ -176,6 +176,7 @@ pub(super) fn read(
     answer: &CalloutAnswer,
     expected: &Expected<'_>,
     context: &AnswerContext<'_>,
+    now: SystemTime,
     host: &dyn Host,
 ) -> Result<Verdict, Failure> {
     match answer.status {
@@ -191,7 +192,7 @@ pub(super) fn read(
     let body = answer.body.as_deref().filter(|body| body.len() <= MAX_ANSWER);
     let body = body.ok_or(Failure::Answer("no body, or too long"))?;
     match expected.signed_for {
-        Some(audience) => read_signed(body, audience, expected, context, host),
+        Some(audience) => read_signed(body, audience, expected, context, now, host),
         None => match json::read(body) {
             Ok(Value::Object(members)) => read_members(&members, context),
             _ => Err(Failure::Answer("not a JSON object")),
@@ -205,6 +206,7 @@ fn read_signed(
     audience: &str,
     expected: &Expected<'_>,
     context: &AnswerContext<'_>,
+    now: SystemTime,
     host: &dyn Host,
 ) -> Result<Verdict, Failure> {
     let malformed = Failure::Answer("not a JWT");
@@ -224,7 +226,7 @@ fn read_signed(
         return Err(Failure::Answer("aud is not ours"));
     }
     let issued_at = claims.get("iat").and_then(date);
-    if !issued_at.is_some_and(|time| is_made_for(expected, time, context, host.now())) {
+    if !issued_at.is_some_and(|time| is_made_for(expected, time, context, now)) {
         return Err(Failure::Answer("iat is not now"));
     }
     let members = claims.get("token_introspection").and_then(Value::as_object);

@@ -20,25 +20,22 @@ const MAX_TOKENS: NonZeroUsize = match NonZeroUsize::new(4096) {
 /// The remembered answers of one issuer, by token. How long each may be used is for the
 /// reader to say.
 pub(super) struct Memory {
-    active: LruCache<TokenDigest, Remembered<Rc<Answer>>>,
-    others: LruCache<TokenDigest, Remembered<Other>>,
+    active: LruCache<TokenDigest, (Rc<Answer>, Asked)>,
+    others: LruCache<TokenDigest, Other>,
 }
 
-/// Something remembered, and where it comes from.
-#[derive(Clone)]
-pub(super) struct Remembered<T> {
-    pub(super) what: T,
-    /// The number of the request it answers.
+/// The request that something is the answer to.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
     pub(super) number: u64,
-    /// When the request was started.
-    pub(super) asked_at: SystemTime,
+    /// When it was started.
+    pub(super) at: SystemTime,
 }
 
 /// What is remembered of tokens that are not known to be active.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Other {
+enum Other {
     /// The issuer said that it is not.
-    Inactive,
+    Inactive(Asked),
     /// The issuer did not say, at that time.
     Failed(SystemTime),
 }
@@ -48,37 +45,39 @@ impl Memory {
         Memory { active: LruCache::new(MAX_TOKENS), others: LruCache::new(MAX_TOKENS) }
     }
 
-    pub(super) fn active(&mut self, digest: &TokenDigest) -> Option<&Remembered<Rc<Answer>>> {
+    pub(super) fn active(&mut self, digest: &TokenDigest) -> Option<&(Rc<Answer>, Asked)> {
         self.active.get(digest)
     }
 
-    pub(super) fn inactive(&mut self, digest: &TokenDigest) -> Option<&Remembered<Other>> {
-        self.others.get(digest).filter(|other| other.what == Other::Inactive)
-    }
-
-    /// Whether asking about the token failed less than `period` ago.
-    pub(super) fn failed_within(
-        &self,
-        period: Duration,
-        digest: &TokenDigest,
-        now: SystemTime,
-    ) -> bool {
-        self.others.peek(digest).is_some_and(
-            |other| matches!(other.what, Other::Failed(at) if !has_passed(period, at, now)),
-        )
-    }
-
-    pub(super) fn put_active(&mut self, digest: TokenDigest, answer: Remembered<Rc<Answer>>) {
-        self.others.pop(&digest);
-        self.active.put(digest, answer);
-    }
-
-    /// A failure leaves an earlier answer to be used for its time.
-    pub(super) fn put_other(&mut self, digest: TokenDigest, other: Remembered<Other>) {
-        if other.what == Other::Inactive {
-            self.active.pop(&digest);
+    pub(super) fn inactive(&mut self, digest: &TokenDigest) -> Option<Asked> {
+        match self.others.get(digest)? {
+            Other::Inactive(asked) => Some(*asked),
+            Other::Failed(_) => None,
         }
-        self.others.put(digest, other);
+    }
+
+    /// When asking about the token failed, if that was the last that was heard of it.
+    pub(super) fn failed_at(&self, digest: &TokenDigest) -> Option<SystemTime> {
+        match self.others.peek(digest)? {
+            Other::Inactive(_) => None,
+            Other::Failed(at) => Some(*at),
+        }
+    }
+
+    pub(super) fn put_active(&mut self, digest: TokenDigest, answer: Answer, asked: Asked) {
+        self.others.pop(&digest);
+        self.active.put(digest, (Rc::new(answer), asked));
+    }
+
+    pub(super) fn put_inactive(&mut self, digest: TokenDigest, asked: Asked) {
+        self.active.pop(&digest);
+        self.others.put(digest, Other::Inactive(asked));
+    }
+
+    /// Leaves what the issuer said before, if it was that the token is active, to be used for
+    /// its time.
+    pub(super) fn put_failed(&mut self, digest: TokenDigest, at: SystemTime) {
+        self.others.put(digest, Other::Failed(at));
     }
 }
 

@@ -24,8 +24,8 @@ use crate::host::{CalloutAnswer, CalloutId, Counter, Host, LogLevel};
 
 use super::{Introspected, IssuerId, TokenDigest, Wait};
 use answer::{Expected, Failure, Verdict};
-use memory::{Memory, Other, Remembered, has_passed};
-use queue::{Queue, Request, Wanted};
+use memory::{Asked, Memory, has_passed};
+use queue::{Queue, UnderWay, Wanted};
 
 pub(super) use answer::{Answer, AnswerContext};
 pub use queue::Inquiry;
@@ -120,13 +120,12 @@ impl Introspector {
             Freshness::Cached => waited,
             Freshness::Fresh => waited.and_then(Inquiry::asked_since),
         };
-        if let Some(known) = self.recall(digest, freshness, waited, host) {
+        if let Some(known) = self.recall(digest, freshness, waited, now, host) {
             return known;
         }
         let inquiry = match waited {
             Some(inquiry) => (!self.queue.is_settled(inquiry)).then_some(inquiry),
-            None if self.has_failed(now) => None,
-            None if self.memory.failed_within(FAILURE_PERIOD, digest, now) => None,
+            None if self.has_failed(now) || is_recent(self.memory.failed_at(digest), now) => None,
             None => self.queue.want(token, digest, freshness == Freshness::Fresh),
         };
         inquiry.map_or(Lookup::Unavailable, |inquiry| {
@@ -147,13 +146,13 @@ impl Introspector {
         let mut settled = Vec::new();
         let patience = self.settings.endpoint.timeout.saturating_add(ANSWER_MARGIN);
         for lost in self.queue.take_lost(|since| has_passed(patience, since, now)) {
-            self.fail(lost.request, lost.since, Failure::NoAnswer("no answer"), host);
+            self.fail(lost.request.digest, Failure::NoAnswer("no answer"), now, host);
             settled.extend(lost.request.waits(self.issuer));
         }
         while !self.has_failed(now) {
             let Some(wanted) = self.queue.next() else { break };
             if let Err(reason) = self.start(&wanted, now, host) {
-                self.fail(wanted.request, now, Failure::NoAnswer(reason), host);
+                self.fail(wanted.request.digest, Failure::NoAnswer(reason), now, host);
                 settled.extend(wanted.request.waits(self.issuer));
             }
         }
@@ -173,22 +172,24 @@ impl Introspector {
         context: &AnswerContext<'_>,
         host: &dyn Host,
     ) -> Option<Settled> {
-        let asked = self.queue.answered(id)?;
+        let UnderWay { request, since, .. } = self.queue.answered(id)?;
+        let now = host.now();
         let expected = Expected {
             issuer: &self.identifier,
             signed_for: self.settings.signed_for.as_deref(),
-            asked_at: asked.since,
+            asked_at: since,
         };
-        let verdict = answer::read(answer, &expected, context, host);
+        let verdict = answer::read(answer, &expected, context, now, host);
         let key_missing = matches!(verdict, Err(Failure::UnknownKey));
         match verdict {
             Ok(verdict) => {
                 host.count(Counter::IntrospectionSucceeded);
-                self.remember(asked.request, asked.since, verdict, host.now());
+                let asked = Asked { number: request.number, at: since };
+                self.remember(request.digest, verdict, asked, now);
             }
-            Err(failure) => self.fail(asked.request, asked.since, failure, host),
+            Err(failure) => self.fail(request.digest, failure, now, host),
         }
-        Some(Settled { waits: asked.request.waits(self.issuer), key_missing })
+        Some(Settled { waits: request.waits(self.issuer), key_missing })
     }
 
     /// The answer this caller may have, if there is one.
@@ -197,32 +198,32 @@ impl Introspector {
         digest: &TokenDigest,
         freshness: Freshness,
         waited: Option<Inquiry>,
+        now: SystemTime,
         host: &dyn Host,
     ) -> Option<Lookup> {
-        let now = host.now();
-        let origin = |number, asked_at, max_age| {
-            if waited.is_some_and(|inquiry| inquiry.is_answered_by(number)) {
+        let origin = |asked: &Asked, max_age| {
+            if waited.is_some_and(|inquiry| inquiry.is_answered_by(asked.number)) {
                 Some(Introspected::Asked)
-            } else if freshness == Freshness::Cached && !has_passed(max_age, asked_at, now) {
+            } else if freshness == Freshness::Cached && !has_passed(max_age, asked.at, now) {
                 host.count(Counter::IntrospectionCacheHit);
                 Some(Introspected::Remembered)
             } else {
                 None
             }
         };
-        if let Some(Remembered { what: answer, number, asked_at }) = self.memory.active(digest)
+        if let Some((answer, asked)) = self.memory.active(digest)
             && answer.expires_at().is_none_or(|end| end > now)
-            && let Some(origin) = origin(*number, *asked_at, self.settings.max_age)
+            && let Some(origin) = origin(asked, self.settings.max_age)
         {
             return Some(Lookup::Active(Rc::clone(answer), origin));
         }
-        let Remembered { number, asked_at, .. } = self.memory.inactive(digest)?;
-        origin(*number, *asked_at, self.settings.negative_max_age).map(Lookup::Inactive)
+        let asked = self.memory.inactive(digest)?;
+        origin(&asked, self.settings.negative_max_age).map(Lookup::Inactive)
     }
 
     /// Whether the endpoint failed a moment ago.
     fn has_failed(&self, now: SystemTime) -> bool {
-        self.failed_at.is_some_and(|at| !has_passed(FAILURE_PERIOD, at, now))
+        is_recent(self.failed_at, now)
     }
 
     fn start(
@@ -238,42 +239,32 @@ impl Introspector {
         Ok(())
     }
 
-    fn remember(
-        &mut self,
-        request: Request,
-        asked_at: SystemTime,
-        verdict: Verdict,
-        now: SystemTime,
-    ) {
-        let Request { number, digest } = request;
+    fn remember(&mut self, digest: TokenDigest, verdict: Verdict, asked: Asked, now: SystemTime) {
         match verdict {
             Verdict::Active(answer) if answer.expires_at().is_none_or(|end| end > now) => {
-                let what = Rc::new(answer);
-                self.memory.put_active(digest, Remembered { what, number, asked_at });
+                self.memory.put_active(digest, answer, asked);
             }
             // What expired on the way is as good as inactive.
-            Verdict::Active(_) | Verdict::Inactive => {
-                let what = Other::Inactive;
-                self.memory.put_other(digest, Remembered { what, number, asked_at });
-            }
+            Verdict::Active(_) | Verdict::Inactive => self.memory.put_inactive(digest, asked),
         }
     }
 
-    fn fail(&mut self, request: Request, asked_at: SystemTime, failure: Failure, host: &dyn Host) {
-        let now = host.now();
+    fn fail(&mut self, digest: TokenDigest, failure: Failure, now: SystemTime, host: &dyn Host) {
         host.count(Counter::IntrospectionFailed);
-        let Request { number, digest } = request;
-        let what = Other::Failed(now);
-        self.memory.put_other(digest, Remembered { what, number, asked_at });
+        self.memory.put_failed(digest, now);
         // One line in a period: a failure about one token, a caller can cause.
         let last = if failure.is_of_endpoint() { &mut self.failed_at } else { &mut self.logged_at };
-        let is_news = last.is_none_or(|at| has_passed(FAILURE_PERIOD, at, now));
+        let is_news = !is_recent(*last, now);
         *last = Some(now);
         if is_news {
             let level = if failure.is_refusal() { LogLevel::Error } else { LogLevel::Warn };
             host.log(level, &format!("introspection at issuer {}: {failure}", self.name));
         }
     }
+}
+
+fn is_recent(failed_at: Option<SystemTime>, now: SystemTime) -> bool {
+    failed_at.is_some_and(|at| !has_passed(FAILURE_PERIOD, at, now))
 }
 
 /// Shows where requests go, and nothing of the tokens.
