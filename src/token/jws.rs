@@ -17,7 +17,7 @@ use super::signature;
 
 /// Longest token that is read, in bytes. Twice what HTTP servers take as one
 /// header by default (8 KiB), so nothing that reached a server before is refused.
-const MAX_TOKEN: usize = 16 * 1024;
+pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// Longest `kid` and `typ` that are read, in bytes. Real ones are thumbprints,
 /// UUIDs and media types, all well below 100.
@@ -86,7 +86,8 @@ fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
 /// a key and nothing else.
 pub struct Unverified<T>(T);
 
-/// What a signature vouches for. Made only by verification.
+/// What a signature or the issuer itself vouches for. Made only by verification and
+/// from the issuer's answers.
 pub struct Verified<T>(T);
 
 /// A JWT in compact serialisation: header fields, claims, signature.
@@ -166,6 +167,14 @@ impl<T> Verified<T> {
     /// Reads more out of what is verified.
     pub(super) fn read<U, E>(&self, f: impl FnOnce(&T) -> Result<U, E>) -> Result<Verified<U>, E> {
         f(&self.0).map(Verified)
+    }
+}
+
+impl Verified<super::AccessToken> {
+    /// What the issuer itself said of a token, over a channel that authenticates it: the
+    /// answer to an introspection request (RFC 7662 section 2.2).
+    pub(super) fn vouched(token: super::AccessToken) -> Self {
+        Verified(token)
     }
 }
 

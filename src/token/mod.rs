@@ -41,7 +41,9 @@ pub use claims::AccessToken;
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError};
-pub use introspection::{ClientAuthentication, IntrospectedTokens, Introspection, SigningKey};
+pub use introspection::{
+    ClientAuthentication, Inquiry, IntrospectedTokens, Introspection, SigningKey,
+};
 pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::cache::TokenDigest;
 use super::claims::AccessToken;
 use super::confirmation::CertificateDigest;
 use super::dpop::DpopPolicy;
 use super::error::TokenError;
+use super::introspection::Inquiry;
 use super::issuer::IssuerId;
 use super::jws::Verified;
 use super::mtls::MtlsPolicy;
@@ -101,7 +101,7 @@ pub enum Wait {
     /// The revocation list of an issuer.
     Revocations(IssuerId),
     /// An issuer's word on a token.
-    Introspection(IssuerId, TokenDigest),
+    Introspection(IssuerId, Inquiry),
 }
 
 /// What a request has waited for already: it does not wait for the same twice.
@@ -109,7 +109,7 @@ pub enum Wait {
 pub struct Waited {
     pub(super) keys: bool,
     pub(super) revocations: bool,
-    pub(super) introspection: bool,
+    pub(super) introspection: Option<Inquiry>,
 }
 
 impl Waited {
@@ -125,7 +125,7 @@ impl Waited {
         match wait {
             Wait::Keys(_) => self.keys = true,
             Wait::Revocations(_) => self.revocations = true,
-            Wait::Introspection(..) => self.introspection = true,
+            Wait::Introspection(_, inquiry) => self.introspection = Some(inquiry),
         }
         self
     }

@@ -1,4 +1,4 @@
-//! Signature verification: by the host where it can, in the module otherwise.
+//! Signatures: made by the host, verified by the host where it can, in the module otherwise.
 //!
 //! In the module it is RustCrypto's and not `jwt-simple`'s, which the tests check it
 //! against. Compiled to WebAssembly and run in V8, median per token: Ed25519 0.12 ms
@@ -10,10 +10,11 @@ use rsa::signature::Verifier as _;
 use rsa::{RsaPublicKey, pkcs1v15, pss};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::host::{Host, NativeVerdict, NativeVerification};
+use crate::host::{Host, HostError, NativeSigning, NativeVerdict, NativeVerification};
 
 use super::algorithm::Algorithm;
 use super::error::TokenError;
+use super::introspection::SigningKey;
 use super::jwk::{Key, Material};
 
 /// Verifies `signature`, as in the token, over `message`.
@@ -33,6 +34,32 @@ pub(super) fn verify(
         NativeVerdict::Unsupported => in_module(key, message, signature),
     };
     if valid { Ok(()) } else { Err(TokenError::Signature) }
+}
+
+/// Signs `message` with a key of ours; the signature is as in a token.
+///
+/// # Errors
+/// [`HostError`] when the host cannot sign with the key or the algorithm.
+pub(super) fn sign(
+    key: &SigningKey,
+    message: &[u8],
+    host: &dyn Host,
+) -> Result<Vec<u8>, HostError> {
+    let digest = key.algorithm.native_digest().ok_or(HostError)?;
+    let signature = host.sign(&NativeSigning { digest, private_key: &key.pkcs8, message })?;
+    match key.algorithm {
+        Algorithm::Es256 => {
+            p256::ecdsa::Signature::from_der(&signature).map(|s| s.to_bytes().to_vec())
+        }
+        Algorithm::Es384 => {
+            p384::ecdsa::Signature::from_der(&signature).map(|s| s.to_bytes().to_vec())
+        }
+        Algorithm::Es512 => {
+            p521::ecdsa::Signature::from_der(&signature).map(|s| s.to_bytes().to_vec())
+        }
+        _ => Ok(signature),
+    }
+    .map_err(|_| HostError)
 }
 
 fn natively(

@@ -10,6 +10,7 @@ mod agreement;
 mod claim_names;
 mod fetching;
 mod introspected;
+mod introspection;
 mod key_rules;
 mod kinds;
 mod lifetimes;
