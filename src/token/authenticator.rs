@@ -13,7 +13,6 @@ use super::issuer::{Identifier, Issuer, IssuerId, KeySource, TokenType};
 use super::jws::{Jws, Segments, Unverified, Verified};
 use super::key_store::KeyStore;
 use super::request::{Caller, Credential, Demands, Evidence, Outcome, Wait, Waited};
-use super::source::Source;
 
 /// Authenticates tokens: the issuers, their keys, and the tokens verified before.
 /// One per worker; nothing is shared.
@@ -129,7 +128,7 @@ impl Authenticator {
     ) -> Option<Rc<Verified<AccessToken>>> {
         let Entry { token, key } = self.cache.get(digest)?;
         let issuer = self.issuers.get(token.issuer.0)?;
-        let holds = allowed.contains(&token.issuer) && issuer.keys.current(now)?.holds(key);
+        let holds = allowed.contains(&token.issuer) && issuer.keys.current(now)?.0.holds(key);
         holds.then(|| Rc::clone(token))
     }
 
@@ -145,7 +144,7 @@ impl Authenticator {
         let jws = Unverified::<Jws<'_>>::parse(&segments)?;
         let (id, issuer) = find(&mut self.issuers, allowed, &jws)?;
         issuer.check_header(&jws)?;
-        let key = match issuer.keys.current(now).and_then(|keys| keys.find(jws.kid())) {
+        let key = match issuer.keys.current(now).and_then(|(keys, _)| keys.find(jws.kid())) {
             Some(key) => key,
             None => return Err(issuer.missing_key(id, &jws, waited, now)),
         };
@@ -198,10 +197,10 @@ impl KnownIssuer {
         };
         let keys = match keys {
             Some(KeySource::Inline(keys)) => KeyStore::Inline(keys),
-            Some(KeySource::Remote { source: Source::At(callout), schedule }) => {
-                KeyStore::remote(&name, &algorithms, callout, schedule.refresh)
+            Some(KeySource::Remote { source, schedule }) => {
+                KeyStore::remote(&name, &algorithms, source, schedule)
             }
-            _ => KeyStore::none(),
+            None => KeyStore::none(),
         };
         let token_types = token_types
             .iter()

@@ -7,7 +7,7 @@
 //!
 //! The algorithm is a property of the key and never chosen by the token (RFC 8725
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
-//! in the module. This module knows no MCP, and of HTTP only the callout for keys.
+//! in the module. This module knows no MCP, and of HTTP only its callouts.
 
 mod algorithm;
 mod authenticator;
@@ -25,7 +25,9 @@ mod key_store;
 mod keys;
 mod mtls;
 mod request;
+mod revocation;
 mod secret;
+mod shared_document;
 mod signature;
 mod source;
 #[cfg(test)]

@@ -9,6 +9,8 @@
 mod agreement;
 mod fetching;
 mod key_rules;
+mod revocations;
 mod rules;
+mod shared_documents;
 mod support;
 mod vectors;
