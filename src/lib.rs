@@ -19,6 +19,7 @@ pub mod mcp;
 pub mod policy;
 pub mod reply;
 pub mod token;
+mod url;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {

@@ -10,13 +10,13 @@ mod document;
 mod issuers;
 mod problem;
 mod servers;
-mod url;
 
 use sha2::{Digest, Sha256};
 
 use crate::gate::Enforcement;
 use crate::json::{self, JsonError};
 use crate::token::Issuer;
+use crate::url;
 
 pub use problem::{ConfigError, Problem};
 

@@ -48,9 +48,9 @@ use relay::{Lists, Relay, Viewer};
 use crate::audit::{Text, digest};
 use crate::host::Host;
 use crate::mcp::{ListKind, Message, Operation, read_message};
-use crate::policy::{Decision, Form};
+use crate::policy::{Decision, Form, Introspect};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
-use crate::token::{AccessToken, Caller, Outcome, PeerConnection, Secret, Wait, Waited};
+use crate::token::{AccessToken, Caller, Outcome, PeerConnection, Recency, Secret, Wait, Waited};
 
 /// Largest request body that is read, in bytes. MCP arguments are small; the servers'
 /// own limits are between 1 and 4 MiB, and a body is in memory as often as there are
@@ -499,6 +499,10 @@ impl Gate {
         let decision = self.judge(server, &caller.caller, &message)?;
         if let Some(recency) = decision.introspect {
             let token = caller.token.as_ref().map_or("", Secret::reveal);
+            let recency = match recency {
+                Introspect::Cached => Recency::Cached,
+                Introspect::Fresh => Recency::Fresh,
+            };
             let outcome =
                 worker.authenticator.introspect(token, &caller.caller, recency, waited, host);
             match outcome {

@@ -33,7 +33,7 @@ impl Worker {
             host_mode: enforcement.host_mode,
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
-            authenticator: Authenticator::new(issuers),
+            authenticator: Authenticator::new(issuers, Vec::new()),
             policy_version: policy_version.into(),
             may_wait: true,
             host_unsupported: false,

@@ -1,43 +1,63 @@
-//! From a token to who sent it.
+//! From what a request brings to who sent it.
+//!
+//! The order is fixed: whose token it is and whether it is good, whether it is for this
+//! server and now, whether its issuer took it back, and last whether its sender is the one
+//! it is bound to. The last step records the use of a DPoP proof, so nothing that could
+//! make the request wait, or be refused, comes after it.
 
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::host::{CalloutAnswer, CalloutId, Counter, Host};
+use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError};
 
 use super::cache::{Entry, TokenCache, TokenDigest};
 use super::claims::AccessToken;
 use super::confirmation::Confirmation;
-use super::error::TokenError;
-use super::issuer::{Issuer, IssuerId, KeySource};
+use super::dpop::{DpopPolicy, Expected, NonceKey, ProofVerifier, Requirement};
+use super::error::{ProofError, TokenError};
+use super::introspection::Freshness;
+use super::issuer::{Issuer, IssuerId};
 use super::jws::{Jws, Segments, Unverified, Verified};
-use super::key_store::KeyStore;
-use super::request::{Caller, Credential, Demands, Evidence, Outcome, Wait, Waited};
-use super::source::Source;
-use super::token_rules::TokenRules;
+use super::known_issuer::KnownIssuer;
+use super::request::{
+    Caller, Credential, Demands, Evidence, Outcome, Recency, Scheme, Wait, Waited,
+};
+use super::shared_document::Generation;
 
-/// Authenticates tokens: the issuers, their keys, and the tokens verified before.
-/// One per worker; nothing is shared.
+/// Authenticates callers: the issuers, what they published, and the tokens verified before.
+/// One per worker; documents and used proofs are shared by the workers of a proxy.
 #[derive(Debug)]
 pub struct Authenticator {
     issuers: Vec<KnownIssuer>,
     cache: TokenCache,
-}
-
-#[derive(Debug)]
-struct KnownIssuer {
-    rules: TokenRules,
-    keys: KeyStore,
+    proofs: ProofVerifier,
+    generation: Generation,
 }
 
 impl Authenticator {
-    /// An authenticator that holds no fetched keys yet; ticks bring them.
+    /// An authenticator that holds nothing fetched yet; ticks bring it. The first of
+    /// `nonce_keys` makes the nonces that are good at every proxy with these keys.
     #[must_use]
-    pub fn new(issuers: Vec<Issuer>) -> Self {
+    pub fn new(issuers: Vec<Issuer>, nonce_keys: Vec<NonceKey>) -> Self {
+        let issuers = issuers.into_iter().enumerate();
         Authenticator {
-            issuers: issuers.into_iter().map(KnownIssuer::new).collect(),
+            issuers: issuers.map(|(id, issuer)| KnownIssuer::new(IssuerId(id), issuer)).collect(),
             cache: TokenCache::new(),
+            proofs: ProofVerifier::new(nonce_keys),
+            generation: Generation::default(),
         }
+    }
+
+    /// Makes what the workers of a proxy share, where it is not there yet. To be called
+    /// once, before the first request; `takes_proofs` where any server takes DPoP proofs.
+    ///
+    /// # Errors
+    /// [`HostError`] when proofs could not be recorded, so that none could be taken.
+    pub fn prepare(&mut self, takes_proofs: bool, host: &dyn Host) -> Result<(), HostError> {
+        for issuer in &mut self.issuers {
+            issuer.prepare(host);
+        }
+        if takes_proofs { ProofVerifier::prepare(host) } else { Ok(()) }
     }
 
     /// Authenticates the sender of a request.
@@ -48,90 +68,139 @@ impl Authenticator {
         waited: Waited,
         host: &dyn Host,
     ) -> Outcome {
-        match self.try_authenticate(
-            credential.token,
-            demands.issuers,
-            demands.resource,
-            waited,
-            host,
-        ) {
-            Ok(token) => {
-                Outcome::Verified(Caller { token, evidence: Evidence::default(), nonce: None })
+        self.try_authenticate(credential, demands, waited, host)
+            .map_or_else(|outcome| outcome, Outcome::Verified)
+    }
+
+    /// Asks the issuer about the token of an authenticated caller, for a call that needs
+    /// its word (RFC 7662). The caller comes back with what the issuer confirms.
+    pub fn introspect(
+        &mut self,
+        token: &str,
+        caller: &Caller,
+        recency: Recency,
+        waited: Waited,
+        host: &dyn Host,
+    ) -> Outcome {
+        let digest = TokenDigest::of(token);
+        let Some(issuer) = self.issuers.get_mut(caller.token.issuer.0) else {
+            return TokenError::UnknownIssuer.into();
+        };
+        let freshness = match recency {
+            Recency::Cached => Freshness::Cached,
+            Recency::Fresh => Freshness::Fresh,
+        };
+        match issuer.confirm((token, &digest), &caller.token, freshness, waited, host) {
+            Ok((token, origin)) => {
+                let evidence = Evidence { introspection: Some(origin), ..caller.evidence };
+                Outcome::Verified(Caller { token, evidence, nonce: caller.nonce.clone() })
             }
             Err(outcome) => outcome,
         }
     }
 
-    /// Starts the key fetches that are due: first ones, wanted ones, refreshes. Returns
-    /// the issuers whose fetch ended here, because it could not start or its answer
-    /// never came: wake who waits for them.
-    #[must_use = "requests may wait for these issuers"]
-    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
-        let stores = self.issuers.iter_mut().map(|issuer| &mut issuer.keys).enumerate();
-        stores
-            .filter_map(|(id, keys)| keys.on_tick(host).then_some(Wait::Keys(IssuerId(id))))
-            .collect()
+    /// A nonce for a client that needs one (RFC 9449 section 8); `None` when none can be made.
+    #[must_use]
+    pub fn nonce(&self, policy: &DpopPolicy, host: &dyn Host) -> Option<String> {
+        self.proofs.nonce(policy, host)
     }
 
-    /// Takes the answer of a callout. Returns the issuer whose fetch it ended, well or
-    /// not: wake who waits for it. `None` when the callout is not one of ours, or was
-    /// given up before.
-    #[must_use = "requests may wait for this issuer"]
+    /// Starts what is due: keys, lists of revocations, questions to issuers. Returns what
+    /// nobody needs to wait for any longer.
+    #[must_use = "requests may wait for these"]
+    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
+        self.issuers.iter_mut().flat_map(|issuer| issuer.on_tick(host)).collect()
+    }
+
+    /// Takes the answer of a callout. Returns what nobody needs to wait for any longer;
+    /// nothing when the callout is not one of ours, or was given up before.
+    #[must_use = "requests may wait for these"]
     pub fn on_callout(
         &mut self,
         id: CalloutId,
         answer: &CalloutAnswer,
         host: &dyn Host,
     ) -> Vec<Wait> {
-        let mut stores = self.issuers.iter_mut().map(|issuer| &mut issuer.keys);
-        let settled = stores.position(|keys| keys.on_callout(id, answer, host));
-        settled.map(|id| Wait::Keys(IssuerId(id))).into_iter().collect()
-    }
-
-    /// Placeholder.
-    pub fn nonce(&self, _: &super::DpopPolicy, _: &dyn Host) -> Option<String> {
-        None
-    }
-
-    /// Placeholder.
-    pub fn introspect(
-        &mut self,
-        _: &str,
-        caller: &Caller,
-        _: crate::policy::Introspect,
-        _: Waited,
-        _: &dyn Host,
-    ) -> Outcome {
-        Outcome::Verified(caller.clone())
+        let mut issuers = self.issuers.iter_mut();
+        issuers.find_map(|issuer| issuer.on_callout(id, answer, host)).unwrap_or_default()
     }
 
     /// Whether there is no fetch of this issuer's keys to wait for.
-    #[must_use]
-    pub fn settled(&self, issuer: IssuerId) -> bool {
-        self.issuers.get(issuer.0).is_none_or(|issuer| issuer.keys.is_settled())
+    #[cfg(test)]
+    pub(super) fn settled(&self, IssuerId(id): IssuerId) -> bool {
+        self.issuers.get(id).is_none_or(KnownIssuer::keys_are_settled)
     }
 
     fn try_authenticate(
         &mut self,
-        token: &str,
-        allowed: &[IssuerId],
-        audience: &str,
+        credential: &Credential<'_>,
+        demands: &Demands<'_>,
         waited: Waited,
         host: &dyn Host,
-    ) -> Result<Rc<Verified<AccessToken>>, Outcome> {
+    ) -> Result<Caller, Outcome> {
+        if self.generation.changed(host) {
+            self.issuers.iter_mut().for_each(|issuer| issuer.sync(host));
+        }
         let now = host.now();
-        let digest = TokenDigest::of(token);
-        if let Some(token) = self.recall(&digest, allowed, now) {
+        let digest = TokenDigest::of(credential.token);
+        let mut evidence = Evidence::default();
+        let is_jwt = is_jwt(credential.token);
+        let mut token = if is_jwt {
+            let (token, cached) =
+                self.read_jwt(credential.token, &digest, demands, waited, host)?;
+            evidence.cached = cached;
+            token
+        } else {
+            let issuer = self.issuer_of_opaque_tokens(demands)?;
+            let (token, origin) = issuer.redeem(credential.token, &digest, waited, host)?;
+            evidence.introspection = Some(origin);
+            token
+        };
+        let issuer = self.issuers.get_mut(token.issuer.0).ok_or(TokenError::UnknownIssuer)?;
+        admit(issuer, &token, demands, now)?;
+        evidence.stale = issuer.check_revocation(&token, waited, now, host)?;
+        if is_jwt {
+            if issuer.has_stale_keys(now) {
+                evidence.stale = true;
+                host.count(Counter::StaleUse { document: "keys" });
+            }
+            if issuer.introspects_jwts() {
+                let presented = (credential.token, &digest);
+                let (confirmed, origin) =
+                    issuer.confirm(presented, &token, Freshness::Cached, waited, host)?;
+                admit(issuer, &confirmed, demands, now)?;
+                evidence.introspection = Some(origin);
+                token = confirmed;
+            }
+        }
+        let nonce = self.check_sender(credential, demands, &digest, token.confirmation, host)?;
+        Ok(Caller { token, evidence, nonce })
+    }
+
+    /// The claims of a JWT, and whether it was verified before.
+    fn read_jwt(
+        &mut self,
+        text: &str,
+        digest: &TokenDigest,
+        demands: &Demands<'_>,
+        waited: Waited,
+        host: &dyn Host,
+    ) -> Result<(Rc<Verified<AccessToken>>, bool), Outcome> {
+        let now = host.now();
+        if let Some(token) = self.recall(digest, demands.issuers, now) {
             host.count(Counter::TokenCacheHit);
-            self.admit(&token, audience, now)?;
-            return Ok(token);
+            return Ok((token, true));
         }
         host.count(Counter::TokenCacheMiss);
-        let entry = self.verify(token, allowed, waited, now, host)?;
-        self.admit(&entry.token, audience, now)?;
+        let segments = Segments::decode(text)?;
+        let jws = Unverified::<Jws<'_>>::parse(&segments)?;
+        let issuer = self.issuer_of(&jws, demands.issuers)?;
+        let entry = issuer.verify(jws, waited, now, host)?;
+        // What this server refuses does not push out what it would take.
+        admit(issuer, &entry.token, demands, now)?;
         let token = Rc::clone(&entry.token);
-        self.cache.insert(digest, entry);
-        Ok(token)
+        self.cache.insert(*digest, entry);
+        Ok((token, false))
     }
 
     /// The token, if it was verified before and would be again: by an issuer this
@@ -144,101 +213,102 @@ impl Authenticator {
     ) -> Option<Rc<Verified<AccessToken>>> {
         let Entry { token, key } = self.cache.get(digest)?;
         let issuer = self.issuers.get(token.issuer.0)?;
-        let holds = allowed.contains(&token.issuer) && issuer.keys.current(now)?.holds(key);
+        let holds = allowed.contains(&token.issuer) && issuer.holds(key, now);
         holds.then(|| Rc::clone(token))
     }
 
-    fn verify(
+    /// The issuer a token says it is of, among those this server trusts (RFC 9068 section 4).
+    fn issuer_of(
         &mut self,
-        token: &str,
+        jws: &Unverified<Jws<'_>>,
         allowed: &[IssuerId],
-        waited: Waited,
-        now: SystemTime,
-        host: &dyn Host,
-    ) -> Result<Entry, Outcome> {
-        let segments = Segments::decode(token)?;
-        let jws = Unverified::<Jws<'_>>::parse(&segments)?;
-        let (id, issuer) = find(&mut self.issuers, allowed, &jws)?;
-        issuer.rules.check_header(&jws)?;
-        let key = match issuer.keys.current(now).and_then(|keys| keys.find(jws.kid())) {
-            Some(key) => key,
-            None => return Err(issuer.missing_key(id, &jws, waited, now)),
-        };
-        issuer.rules.check_key(&jws, key)?;
-        let key_id = *key.id();
-        let token = issuer.rules.read(id, &jws.verify(key, host)?)?;
-        Ok(Entry { token: Rc::new(token), key: key_id })
+    ) -> Result<&mut KnownIssuer, TokenError> {
+        let iss = jws.issuer().ok_or(TokenError::UnknownIssuer)?;
+        let issuers = self.issuers.iter_mut().enumerate();
+        issuers
+            .filter(|(id, _)| allowed.contains(&IssuerId(*id)))
+            .map(|(_, issuer)| issuer)
+            .find(|issuer| issuer.rules.is_issuer(iss))
+            .ok_or(TokenError::UnknownIssuer)
     }
 
-    /// What is checked on every use, remembered or not.
-    fn admit(
-        &self,
-        token: &Verified<AccessToken>,
-        audience: &str,
-        now: SystemTime,
-    ) -> Result<(), TokenError> {
-        let issuer = self.issuers.get(token.issuer.0).ok_or(TokenError::UnknownIssuer)?;
-        issuer.rules.check_time(token, now)?;
-        if token.confirmation != Confirmation::default() {
-            return Err(TokenError::SenderConstrained);
-        }
-        let for_us = token.audiences.iter().any(|member| member == audience);
-        if for_us { Ok(()) } else { Err(TokenError::Audience) }
+    /// The issuer to ask about a token that does not say whose it is.
+    fn issuer_of_opaque_tokens(
+        &mut self,
+        demands: &Demands<'_>,
+    ) -> Result<&mut KnownIssuer, TokenError> {
+        let issuers = self.issuers.iter_mut().enumerate();
+        issuers
+            .filter(|(id, _)| demands.issuers.contains(&IssuerId(*id)))
+            .map(|(_, issuer)| issuer)
+            .find(|issuer| issuer.takes_opaque_tokens())
+            .ok_or(TokenError::Malformed("not three segments"))
     }
+
+    /// Whether the sender is the one the token is bound to. Returns a nonce for its next proof.
+    fn check_sender(
+        &mut self,
+        credential: &Credential<'_>,
+        demands: &Demands<'_>,
+        digest: &TokenDigest,
+        confirmation: Confirmation,
+        host: &dyn Host,
+    ) -> Result<Option<String>, TokenError> {
+        let Confirmation { key, certificate } = confirmation;
+        match (certificate, demands.mtls.mode) {
+            (Some(_), Requirement::Off) => return Err(TokenError::SenderConstrained),
+            (Some(_), _) if credential.certificate != certificate => {
+                return Err(TokenError::Certificate);
+            }
+            (None, Requirement::Required) => return Err(TokenError::NotSenderConstrained),
+            _ => {}
+        }
+        match (key, credential.scheme) {
+            (Some(_), _) if demands.dpop.mode == Requirement::Off => {
+                Err(TokenError::SenderConstrained)
+            }
+            (Some(_), Scheme::Bearer) => Err(TokenError::Downgraded),
+            (Some(thumbprint), Scheme::Dpop) => {
+                let proof = credential.proof.ok_or(ProofError::Missing)?;
+                let expected = Expected {
+                    method: credential.method,
+                    policy: demands.dpop,
+                    token: digest,
+                    thumbprint,
+                };
+                Ok(self.proofs.verify(proof, &expected, host)?.nonce)
+            }
+            // A key that nothing binds the token to proves nothing of its sender.
+            (None, Scheme::Dpop) => Err(TokenError::NotSenderConstrained),
+            (None, Scheme::Bearer) if demands.dpop.mode == Requirement::Required => {
+                Err(TokenError::NotSenderConstrained)
+            }
+            (None, Scheme::Bearer) => Ok(None),
+        }
+    }
+}
+
+/// What is checked on every use, remembered or not.
+fn admit(
+    issuer: &KnownIssuer,
+    token: &AccessToken,
+    demands: &Demands<'_>,
+    now: SystemTime,
+) -> Result<(), TokenError> {
+    issuer.rules.check_time(token, now)?;
+    let is_ours =
+        |audience: &String| audience == demands.resource || demands.audiences.contains(audience);
+    if token.audiences.iter().any(is_ours) { Ok(()) } else { Err(TokenError::Audience) }
+}
+
+/// Whether a token is to be read as a JWT: it has the segments of one (RFC 7515 section 3.1).
+/// Such a token is never taken for an opaque one, whatever is wrong with it.
+fn is_jwt(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 impl From<TokenError> for Outcome {
     fn from(error: TokenError) -> Self {
         Outcome::Rejected(error)
-    }
-}
-
-/// The issuer a token says it is of, among those this server trusts (RFC 9068 section 4).
-fn find<'i>(
-    issuers: &'i mut [KnownIssuer],
-    allowed: &[IssuerId],
-    jws: &Unverified<Jws<'_>>,
-) -> Result<(IssuerId, &'i mut KnownIssuer), TokenError> {
-    let url = jws.issuer().ok_or(TokenError::UnknownIssuer)?;
-    issuers
-        .iter_mut()
-        .enumerate()
-        .map(|(id, issuer)| (IssuerId(id), issuer))
-        .find(|(id, issuer)| allowed.contains(id) && issuer.rules.is_issuer(url))
-        .ok_or(TokenError::UnknownIssuer)
-}
-
-impl KnownIssuer {
-    fn new(issuer: Issuer) -> Self {
-        let rules = TokenRules::new(&issuer);
-        let Issuer { name, algorithms, keys, .. } = issuer;
-        let keys = match keys {
-            Some(KeySource::Inline(keys)) => KeyStore::Inline(keys),
-            Some(KeySource::Remote { source: Source::At(callout), schedule }) => {
-                KeyStore::remote(&name, &algorithms, callout, schedule.refresh)
-            }
-            _ => KeyStore::none(),
-        };
-        KnownIssuer { rules, keys }
-    }
-
-    /// What to do about a token whose key is not at hand.
-    fn missing_key(
-        &mut self,
-        id: IssuerId,
-        jws: &Unverified<Jws<'_>>,
-        waited: Waited,
-        now: SystemTime,
-    ) -> Outcome {
-        let have_keys = self.keys.current(now).is_some();
-        // A fetch does not tell which of several keys a token without `kid` means.
-        let fetch_helps = !have_keys || jws.kid().is_some();
-        if !waited.keys && fetch_helps && self.keys.want_fetch(now) {
-            Outcome::Waits(Wait::Keys(id))
-        } else if have_keys {
-            Outcome::Rejected(TokenError::UnknownKey)
-        } else {
-            Outcome::Rejected(TokenError::KeysUnavailable)
-        }
     }
 }

@@ -1,65 +1,24 @@
-//! The current keys of an issuer, and the fetches that keep them current.
+//! The current keys of an issuer: from the configuration, or fetched.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::host::{Callout, CalloutAnswer, CalloutId, Counter, Host, LogLevel};
+use crate::host::{CalloutAnswer, CalloutId, Host};
 
 use super::algorithm::Algorithm;
 use super::keys::KeySet;
-
-/// Shortest time between two fetches of an issuer's keys. Tokens with invented
-/// `kid`s would otherwise have every worker flood the identity provider; a rotated
-/// key is published well before its first token, so waiting costs real callers nothing.
-const FETCH_DEBOUNCE: Duration = Duration::from_secs(10);
-
-/// How long a set is used beyond the time its refresh was due, when refreshing fails:
-/// longer than an identity provider's outage should last, and short enough that a key
-/// withdrawn for cause does not live on behind a broken network.
-const MAX_STALENESS: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How long after its timeout the answer of a callout is given up. The host promises
-/// an answer at the timeout; this is for one that loses it.
-const ANSWER_MARGIN: Duration = Duration::from_secs(5);
-
-/// Longest JWK Set that is read, in bytes: 64 keys of RSA-4096 with certificates fit.
-const MAX_JWKS: usize = 256 * 1024;
+use super::shared_document::{Freshness, Reader, SharedDocument};
+use super::source::{Schedule, Source};
 
 /// The keys of one issuer.
 #[derive(Debug)]
 pub(super) enum KeyStore {
     Inline(KeySet),
-    Remote(Box<RemoteKeys>),
+    Remote(Box<SharedDocument<KeyReader>>),
 }
 
-/// Keys that are fetched, and where their fetch stands.
+/// Reads JWK Sets of an issuer that signs with these algorithms.
 #[derive(Debug)]
-pub(super) struct RemoteKeys {
-    issuer: String,
-    algorithms: Vec<Algorithm>,
-    callout: Callout,
-    refresh: Duration,
-    set: Option<Fetched>,
-    last_attempt: Option<SystemTime>,
-    fetch: Fetch,
-}
-
-#[derive(Debug)]
-struct Fetched {
-    keys: KeySet,
-    at: SystemTime,
-}
-
-/// Where a fetch stands.
-#[derive(Debug, Clone, Copy)]
-enum Fetch {
-    Idle,
-    /// A caller waits; the next tick starts it.
-    Wanted,
-    UnderWay {
-        callout: CalloutId,
-        since: SystemTime,
-    },
-}
+pub(super) struct KeyReader(Vec<Algorithm>);
 
 impl KeyStore {
     /// Of an issuer without keys.
@@ -67,57 +26,65 @@ impl KeyStore {
         KeyStore::Inline(KeySet::empty())
     }
 
+    /// Fetched; `issuer` is the operator's name for it.
     pub(super) fn remote(
         issuer: &str,
         algorithms: &[Algorithm],
-        callout: Callout,
-        refresh: Duration,
+        source: Source,
+        schedule: Schedule,
     ) -> Self {
-        KeyStore::Remote(Box::new(RemoteKeys {
-            issuer: issuer.to_owned(),
-            algorithms: algorithms.to_vec(),
-            callout,
-            refresh,
-            set: None,
-            last_attempt: None,
-            fetch: Fetch::Idle,
-        }))
+        let reader = KeyReader(algorithms.to_vec());
+        KeyStore::Remote(Box::new(SharedDocument::new(reader, issuer, source, schedule)))
+    }
+
+    /// See [`SharedDocument::prepare`].
+    pub(super) fn prepare(&mut self, host: &dyn Host) {
+        if let KeyStore::Remote(document) = self {
+            document.prepare(host);
+        }
     }
 
     /// The keys to verify with now; `None` when there are none, or only outdated ones.
-    pub(super) fn current(&self, now: SystemTime) -> Option<&KeySet> {
+    pub(super) fn current(&self, now: SystemTime) -> Option<(&KeySet, Freshness)> {
         match self {
-            KeyStore::Inline(keys) => Some(keys),
-            KeyStore::Remote(remote) => remote.current(now),
+            KeyStore::Inline(keys) => Some((keys, Freshness::Fresh)),
+            KeyStore::Remote(document) => document.current(now),
         }
     }
 
-    /// Asks for a fetch. Whether waiting for it makes sense: one is under way, or the
-    /// last attempt is long enough ago for another.
+    /// See [`SharedDocument::want_fetch`].
     pub(super) fn want_fetch(&mut self, now: SystemTime) -> bool {
         match self {
             KeyStore::Inline(_) => false,
-            KeyStore::Remote(remote) => remote.want_fetch(now),
+            KeyStore::Remote(document) => document.want_fetch(now),
         }
     }
 
-    /// Whether there is no fetch to wait for.
+    /// See [`SharedDocument::is_settled`].
+    #[cfg(test)]
     pub(super) fn is_settled(&self) -> bool {
         match self {
             KeyStore::Inline(_) => true,
-            KeyStore::Remote(remote) => matches!(remote.fetch, Fetch::Idle),
+            KeyStore::Remote(document) => document.is_settled(),
         }
     }
 
-    /// Starts a due fetch and gives up a lost one. Whether a fetch ended by it.
+    /// See [`SharedDocument::sync`].
+    pub(super) fn sync(&mut self, host: &dyn Host) {
+        if let KeyStore::Remote(document) = self {
+            document.sync(host);
+        }
+    }
+
+    /// See [`SharedDocument::on_tick`].
     pub(super) fn on_tick(&mut self, host: &dyn Host) -> bool {
         match self {
             KeyStore::Inline(_) => false,
-            KeyStore::Remote(remote) => remote.on_tick(host),
+            KeyStore::Remote(document) => document.on_tick(host),
         }
     }
 
-    /// Takes the answer of a callout. Whether it was this issuer's.
+    /// See [`SharedDocument::on_callout`].
     pub(super) fn on_callout(
         &mut self,
         id: CalloutId,
@@ -126,106 +93,24 @@ impl KeyStore {
     ) -> bool {
         match self {
             KeyStore::Inline(_) => false,
-            KeyStore::Remote(remote) => remote.on_callout(id, answer, host),
+            KeyStore::Remote(document) => document.on_callout(id, answer, host),
         }
     }
 }
 
-impl RemoteKeys {
-    fn current(&self, now: SystemTime) -> Option<&KeySet> {
-        let lifetime = self.refresh.saturating_add(MAX_STALENESS);
-        let fetched = self.set.as_ref().filter(|set| !has_passed(lifetime, set.at, now))?;
-        Some(&fetched.keys)
+impl Reader for KeyReader {
+    type Document = KeySet;
+
+    const NAME: &'static str = "keys";
+
+    /// RFC 7517 section 8.5.1 has the second; most providers send the first.
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json", "application/jwk-set+json"];
+
+    fn read(&self, body: &[u8]) -> Result<KeySet, String> {
+        KeySet::parse(body, &self.0).map_err(|error| error.to_string())
     }
 
-    fn want_fetch(&mut self, now: SystemTime) -> bool {
-        if matches!(self.fetch, Fetch::Idle) {
-            if !self.may_attempt(now) {
-                return false;
-            }
-            self.fetch = Fetch::Wanted;
-        }
-        true
+    fn note(keys: &KeySet) -> Option<String> {
+        keys.unused().note()
     }
-
-    fn may_attempt(&self, now: SystemTime) -> bool {
-        self.last_attempt.is_none_or(|last| has_passed(FETCH_DEBOUNCE, last, now))
-    }
-
-    fn on_tick(&mut self, host: &dyn Host) -> bool {
-        let now = host.now();
-        match self.fetch {
-            Fetch::UnderWay { since, .. } => {
-                let patience = self.callout.timeout.saturating_add(ANSWER_MARGIN);
-                let lost = has_passed(patience, since, now);
-                if lost {
-                    self.fail("no answer", host);
-                }
-                lost
-            }
-            Fetch::Wanted => self.start(now, host),
-            Fetch::Idle => self.is_due(now) && self.start(now, host),
-        }
-    }
-
-    fn is_due(&self, now: SystemTime) -> bool {
-        let outdated = self.set.as_ref().is_none_or(|set| has_passed(self.refresh, set.at, now));
-        outdated && self.may_attempt(now)
-    }
-
-    /// Whether the fetch ended before it began.
-    fn start(&mut self, now: SystemTime, host: &dyn Host) -> bool {
-        self.last_attempt = Some(now);
-        match host.dispatch(&self.callout) {
-            Ok(callout) => {
-                self.fetch = Fetch::UnderWay { callout, since: now };
-                false
-            }
-            Err(_) => {
-                self.fail("the request could not be sent", host);
-                true
-            }
-        }
-    }
-
-    fn on_callout(&mut self, id: CalloutId, answer: &CalloutAnswer, host: &dyn Host) -> bool {
-        if !matches!(self.fetch, Fetch::UnderWay { callout, .. } if callout == id) {
-            return false;
-        }
-        match self.read(answer) {
-            Ok(keys) => {
-                self.fetch = Fetch::Idle;
-                self.set = Some(Fetched { keys, at: host.now() });
-                host.count(Counter::FetchSucceeded { document: "keys" });
-            }
-            Err(reason) => self.fail(&reason, host),
-        }
-        true
-    }
-
-    fn read(&self, answer: &CalloutAnswer) -> Result<KeySet, String> {
-        match answer.status {
-            Some(200) => {}
-            Some(status) => return Err(format!("status {status}")),
-            None => return Err("the request failed".to_owned()),
-        }
-        let body = answer.body.as_deref().filter(|body| body.len() <= MAX_JWKS);
-        let body = body.ok_or_else(|| format!("no body, or more than {MAX_JWKS} bytes"))?;
-        KeySet::parse(body, &self.algorithms).map_err(|error| error.to_string())
-    }
-
-    fn fail(&mut self, reason: &str, host: &dyn Host) {
-        self.fetch = Fetch::Idle;
-        host.count(Counter::FetchFailed { document: "keys" });
-        let kept =
-            if self.current(host.now()).is_some() { "keeping the last" } else { "none held" };
-        let issuer = &self.issuer;
-        host.log(LogLevel::Warn, &format!("keys of issuer {issuer}: {reason}; {kept}"));
-    }
-}
-
-/// Whether `period` has passed since `start`. Also when the clock went back behind
-/// `start`: an age that cannot be told counts as too old.
-fn has_passed(period: Duration, start: SystemTime, now: SystemTime) -> bool {
-    now.duration_since(start).map_or(true, |age| age >= period)
 }

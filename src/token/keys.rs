@@ -14,7 +14,21 @@ const MAX_KEYS: usize = 64;
 /// Keys that cannot be used are left out, as RFC 7517 section 5 wants it: a set may
 /// hold keys for encryption, or of algorithms we do not know.
 #[derive(Debug)]
-pub struct KeySet(Vec<Key>);
+pub struct KeySet {
+    keys: Vec<Key>,
+    unused: Unused,
+}
+
+/// How many keys of a set were left out, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Unused {
+    /// Of a type or curve we do not know.
+    unknown: usize,
+    /// For another use or algorithm, or not as its type has to be.
+    unfit: usize,
+    /// With the `kid` of another key.
+    ambiguous: usize,
+}
 
 /// Why a JWK Set was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +47,7 @@ pub enum KeySetError {
 impl KeySet {
     /// A set that verifies nothing: of an issuer that issues opaque tokens only.
     pub(super) fn empty() -> Self {
-        KeySet(Vec::new())
+        KeySet { keys: Vec::new(), unused: Unused::default() }
     }
 
     /// Reads a JWK Set, as the keys of an issuer that signs with `algorithms`.
@@ -55,9 +69,12 @@ impl KeySet {
             return Err(KeySetError::TooManyKeys);
         }
         let mut keys: Vec<Key> = Vec::with_capacity(jwks.len());
-        for key in jwks.iter().filter_map(|jwk| Key::from_jwk(jwk, algorithms)) {
-            if !keys.iter().any(|other| other.id() == key.id()) {
-                keys.push(key);
+        let mut unused = Unused::default();
+        for jwk in jwks {
+            match Key::from_jwk(jwk, algorithms) {
+                Some(key) if keys.iter().any(|other| other.id() == key.id()) => {}
+                Some(key) => keys.push(key),
+                None => unused.add(jwk),
             }
         }
         let clashing: Vec<KeyId> = keys
@@ -65,13 +82,15 @@ impl KeySet {
             .filter(|key| keys.iter().any(|other| key.clashes_with(other)))
             .map(|key| *key.id())
             .collect();
+        let usable = keys.len();
         keys.retain(|key| !clashing.contains(key.id()));
-        if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(KeySet(keys)) }
+        unused.ambiguous = usable.saturating_sub(keys.len());
+        if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(KeySet { keys, unused }) }
     }
 
     /// The key a token means. Without `kid` there is an answer only if there is one key.
     pub(super) fn find(&self, kid: Option<&str>) -> Option<&Key> {
-        match (kid, self.0.as_slice()) {
+        match (kid, self.keys.as_slice()) {
             (Some(kid), keys) => keys.iter().find(|key| key.kid() == Some(kid)),
             (None, [key]) => Some(key),
             (None, _) => None,
@@ -80,6 +99,41 @@ impl KeySet {
 
     /// Whether the set still holds the very key.
     pub(super) fn holds(&self, id: &KeyId) -> bool {
-        self.0.iter().any(|key| key.id() == id)
+        self.keys.iter().any(|key| key.id() == id)
+    }
+
+    /// The keys that were left out.
+    pub(super) fn unused(&self) -> Unused {
+        self.unused
+    }
+}
+
+impl Unused {
+    fn add(&mut self, jwk: &Value<'_>) {
+        let text = |name| jwk.as_object().and_then(|jwk| jwk.get(name)).and_then(Value::as_str);
+        let is_known = match text("kty") {
+            Some("RSA") => true,
+            Some("EC") => matches!(text("crv"), Some("P-256" | "P-384" | "P-521")),
+            Some("OKP") => text("crv") == Some("Ed25519"),
+            _ => false,
+        };
+        let count = if is_known { &mut self.unfit } else { &mut self.unknown };
+        *count = count.saturating_add(1);
+    }
+
+    /// One line for an operator, without anything of the keys; `None` when all are used.
+    pub(super) fn note(self) -> Option<String> {
+        let Unused { unknown, unfit, ambiguous } = self;
+        let reasons = [
+            (unknown, "of an unknown type"),
+            (unfit, "not for the issuer's algorithms, or malformed"),
+            (ambiguous, "with the `kid` of another"),
+        ];
+        let reasons: Vec<String> = reasons
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, reason)| format!("{count} {reason}"))
+            .collect();
+        (!reasons.is_empty()).then(|| format!("keys not used: {}", reasons.join(", ")))
     }
 }

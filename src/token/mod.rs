@@ -7,7 +7,7 @@
 //!
 //! The algorithm is a property of the key and never chosen by the token (RFC 8725
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
-//! in the module. This module knows no MCP, and of HTTP only the callout for keys.
+//! in the module. This module knows no MCP, and of HTTP only its callouts.
 
 mod algorithm;
 mod authenticator;
@@ -24,9 +24,12 @@ mod jws;
 mod key_store;
 mod keys;
 mod kind;
+mod known_issuer;
 mod mtls;
 mod request;
+mod revocation;
 mod secret;
+mod shared_document;
 mod signature;
 mod source;
 #[cfg(test)]
@@ -47,10 +50,10 @@ pub use introspection::{
 pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
-pub use mtls::{CertificateSource, MtlsPolicy, PeerConnection, presented};
 pub use kind::is_other_kind;
+pub use mtls::{CertificateSource, MtlsPolicy, PeerConnection, presented};
 pub use request::{
-    Caller, Credential, Demands, Evidence, Introspected, Outcome, Scheme, Wait, Waited,
+    Caller, Credential, Demands, Evidence, Introspected, Outcome, Recency, Scheme, Wait, Waited,
 };
 pub use secret::Secret;
 pub use source::{RevocationSource, Schedule, Source};

@@ -82,6 +82,15 @@ pub enum Introspected {
     Remembered,
 }
 
+/// How recent the issuer's word must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recency {
+    /// A remembered answer will do.
+    Cached,
+    /// It has to be asked for this request.
+    Fresh,
+}
+
 /// What became of a credential.
 #[derive(Debug)]
 pub enum Outcome {

@@ -51,6 +51,11 @@ impl TokenRules {
         }
     }
 
+    /// How far the issuer's clock may be from ours.
+    pub(super) fn clock_skew(&self) -> Duration {
+        self.clock_skew
+    }
+
     /// What is checked before any key is looked up or fetched for the token.
     ///
     /// # Errors

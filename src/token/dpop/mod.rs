@@ -15,4 +15,4 @@ mod verifier;
 
 pub use nonce::NonceKey;
 pub use policy::{DpopPolicy, NoncePolicy, NonceScope, Requirement};
-pub(super) use verifier::{Expected, ProofVerifier, Proven};
+pub(super) use verifier::{Expected, ProofVerifier};

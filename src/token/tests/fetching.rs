@@ -38,7 +38,7 @@ impl World {
         };
         let schedule = Schedule { refresh: REFRESH, stale_for: STALE };
         let issuer = issuer(KeySource::Remote { source: Source::At(callout), schedule });
-        World { host: FakeHost::new(), authenticator: Authenticator::new(vec![issuer]) }
+        World { host: FakeHost::new(), authenticator: Authenticator::new(vec![issuer], Vec::new()) }
     }
 
     /// A world that fetched these keys.

@@ -45,7 +45,7 @@ fn a_remembered_token_grows_old() {
     let keys = KeySet::parse(&jwks(&[jwk(1, "k1")]), &ALL).unwrap();
     let mut issuer = issuer(KeySource::Inline(keys));
     max_age(&mut issuer);
-    let mut authenticator = crate::token::Authenticator::new(vec![issuer]);
+    let mut authenticator = crate::token::Authenticator::new(vec![issuer], Vec::new());
     let (token, host) = (token(0, 7200), FakeHost::new());
     assert!(check(&mut authenticator, &token, &host).is_ok());
     host.advance(Duration::from_secs(15 * MINUTE + SKEW - 1));

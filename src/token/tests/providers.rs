@@ -95,7 +95,7 @@ fn send(fixture: &Value, token: &Value) -> Result<Caller, TokenError> {
     let host = FakeHost::new();
     let issued = Duration::from_secs(claims["iat"].as_u64().unwrap());
     host.now.set(SystemTime::UNIX_EPOCH + issued + Duration::from_secs(60));
-    let mut authenticator = Authenticator::new(vec![configured(&fixture["issuer"])]);
+    let mut authenticator = Authenticator::new(vec![configured(&fixture["issuer"])], Vec::new());
     let audience = fixture["audience"].as_str().unwrap();
     let token = sign(1, &header, claims);
     match ask(&mut authenticator, &token, &[IssuerId(0)], audience, Waited::not(), &host) {

@@ -184,7 +184,7 @@ fn rfc8725_3_8_keys_only_of_the_issuer() {
         other
     };
     let keys = crate::token::KeySet::parse(&jwks(&[jwk(1, "k1")]), &ALL).unwrap();
-    let mut two = Authenticator::new(vec![issuer(KeySource::Inline(keys)), other]);
+    let mut two = Authenticator::new(vec![issuer(KeySource::Inline(keys)), other], Vec::new());
     let host = FakeHost::new();
     let mut check = |token: &str, allowed: &[IssuerId]| match ask(
         &mut two,

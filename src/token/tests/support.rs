@@ -120,7 +120,7 @@ pub(super) fn issuer(keys: KeySource) -> Issuer {
 /// An authenticator whose issuer 0 has these keys, for good.
 pub(super) fn inline(keys: &[Value]) -> Authenticator {
     let keys = KeySet::parse(&jwks(keys), &ALL).unwrap();
-    Authenticator::new(vec![issuer(KeySource::Inline(keys))])
+    Authenticator::new(vec![issuer(KeySource::Inline(keys))], Vec::new())
 }
 
 /// As [`inline`], with the key of seed 1 named `k1`.
@@ -192,7 +192,7 @@ pub(super) fn outcome_with(
     let keys = KeySet::parse(&jwks(&[jwk(1, "k1")]), &ALL).unwrap();
     let mut issuer = issuer(KeySource::Inline(keys));
     change(&mut issuer);
-    check(&mut Authenticator::new(vec![issuer]), token, &FakeHost::new())
+    check(&mut Authenticator::new(vec![issuer], Vec::new()), token, &FakeHost::new())
 }
 
 pub(super) fn refusal(token: &str) -> TokenError {

@@ -22,7 +22,7 @@ fn entra(keys: &[Value]) -> Authenticator {
         suffix: "/v2.0".to_owned(),
         tenants: vec![TENANT.to_owned(), OTHER.to_owned(), "a/b".to_owned(), String::new()],
     };
-    Authenticator::new(vec![issuer])
+    Authenticator::new(vec![issuer], Vec::new())
 }
 
 fn token(iss: &str, tid: Value) -> String {

@@ -1,4 +1,4 @@
-//! The URLs of a configuration, taken apart strictly.
+//! The URLs of the configuration and of issuers' metadata, taken apart strictly.
 //!
 //! Only what Countersign needs of RFC 3986: a scheme, a host, a port, a path and a
 //! query. Whatever two programs could read in two ways is refused.
