@@ -87,7 +87,7 @@ impl Root {
             host.log(crate::host::LogLevel::Error, "countersign: there is no configuration");
             return false;
         };
-        match config::load(&document) {
+        match config::load(&document, &config::Secrets::from_environment()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     host.log(

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::mcp::{Operation, Target};
-use crate::token::{AccessToken, Verified};
+use crate::token::{AccessToken, Requirement, Verified};
 
 pub use rules::{Conflict, Introspect, Pattern, PatternError, Rule, RuleTable};
 
@@ -25,6 +25,7 @@ pub struct ServerPolicy {
     tools: RuleTable,
     prompts: RuleTable,
     resources: RuleTable,
+    dpop: Requirement,
 }
 
 /// The answer to "may this caller do this", with its grounds.
@@ -79,7 +80,21 @@ impl ServerPolicy {
         prompts: RuleTable,
         resources: RuleTable,
     ) -> Self {
-        ServerPolicy { methods, tools, prompts, resources }
+        ServerPolicy { methods, tools, prompts, resources, dpop: Requirement::Off }
+    }
+
+    /// The same, with what an operation demands of DPoP whose rule does not say, or that
+    /// has none.
+    #[must_use]
+    pub fn with_dpop(mut self, dpop: Requirement) -> Self {
+        self.dpop = dpop;
+        self
+    }
+
+    /// What an operation demands of DPoP whose rule does not say, or that has none.
+    #[must_use]
+    pub fn dpop(&self) -> Requirement {
+        self.dpop
     }
 
     /// The policy that permits nothing.

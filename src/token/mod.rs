@@ -47,5 +47,5 @@ pub use mtls::{CertificateSource, MtlsPolicy};
 pub use request::{
     Caller, Credential, Demands, Evidence, Introspected, Outcome, Scheme, Wait, Waited,
 };
-pub use secret::Secret;
+pub use secret::{Secret, SecretBytes};
 pub use source::{RevocationSource, Schedule, Source};

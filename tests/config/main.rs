@@ -1,0 +1,12 @@
+//! Configuration documents, good and bad.
+
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+#![expect(clippy::panic, reason = "tests may panic")]
+#![expect(clippy::indexing_slicing, reason = "tests may panic")]
+
+mod command;
+mod compiled;
+mod files;
+mod problems;
+mod support;
+mod warnings;
