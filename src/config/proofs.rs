@@ -9,6 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::compile::{Bounds, Notes};
 use super::document::{Dpop, FromEnvironment, Mtls, Object};
 use super::secrets::{Secrets, Value};
+use super::url::Url;
 use crate::token::{
     CertificateSource, DpopPolicy, MtlsPolicy, NoncePolicy, NonceScope, Requirement, Secret,
     SecretBytes,
@@ -77,9 +78,12 @@ pub(super) fn mtls(notes: &mut Notes, path: &str, mtls: Mtls) -> MtlsPolicy {
             notes.list(&list, &trusted_hops);
             notes.unique(&list, &trusted_hops);
             for (index, hop) in trusted_hops.iter().enumerate() {
-                if notes.url(&format!("{list}[{index}]"), hop).is_some() && hop.contains('*') {
-                    let message = "is compared byte for byte: no `*`";
-                    notes.problem(format!("{list}[{index}]"), message);
+                let path = format!("{list}[{index}]");
+                if Url::parse(hop).is_err() {
+                    let example = "spiffe://example.org/ns/gateway/sa/edge";
+                    notes.problem(path, format!("is no URI such as `{example}`"));
+                } else if hop.contains('*') {
+                    notes.problem(path, "is compared byte for byte: no `*`");
                 }
             }
             CertificateSource::Forwarded { trusted_hops }

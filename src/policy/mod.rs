@@ -129,15 +129,20 @@ impl ServerPolicy {
     /// to see it in a list.
     #[must_use]
     pub fn decide_target(&self, caller: &Verified<AccessToken>, target: &Target) -> Decision {
-        let rule = match target {
+        match self.rule(target) {
+            Some(rule) => Decision::by_rule(caller, rule),
+            None => Decision::deny(Reason::NoRule),
+        }
+    }
+
+    /// The rule that decides on a protected object.
+    #[must_use]
+    pub fn rule(&self, target: &Target) -> Option<&Rc<Rule>> {
+        match target {
             Target::Tool(name) => self.tools.find(name),
             Target::Prompt(name) => self.prompts.find(name),
             Target::Resource(uri) | Target::ResourceTemplate(uri) => self.resources.find_uri(uri),
             Target::None | Target::Task(_) | Target::Subscription { .. } => None,
-        };
-        match rule {
-            Some(rule) => Decision::by_rule(caller, rule),
-            None => Decision::deny(Reason::NoRule),
         }
     }
 

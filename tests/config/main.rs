@@ -8,5 +8,7 @@ mod command;
 mod compiled;
 mod files;
 mod problems;
+mod proofs;
+mod sources;
 mod support;
 mod warnings;

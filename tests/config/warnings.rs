@@ -1,5 +1,9 @@
 //! Odd documents: what the operator is told, word for word.
 
+use serde_json::json;
+
+use crate::support::{edited, load_value, minimal, p256_key};
+
 #[test]
 fn warnings_are_for_what_is_valid_and_hardly_meant() {
     for (pointer, value, expected) in [
@@ -17,6 +21,16 @@ fn warnings_are_for_what_is_valid_and_hardly_meant() {
             "/issuers/corp/token_types",
             json!(["JWT"]),
             "issuers.corp.token_types[0]: the issuer's ID tokens may be `JWT` too; prefer `at+jwt`",
+        ),
+        (
+            "/issuers/corp/token_types",
+            json!(["absent"]),
+            "issuers.corp.token_types[0]: other JWTs of the issuer may have no type either; prefer `at+jwt`",
+        ),
+        (
+            "/dpop_nonce_keys",
+            json!([{ "env": "NONCE_KEY" }]),
+            "dpop_nonce_keys: no server has nonces of `scope: cluster`",
         ),
         (
             "/issuers/old",
