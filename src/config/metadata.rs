@@ -1,5 +1,7 @@
 //! Compiles `metadata`: what clients are told before they have a token.
 
+use std::ops::Not;
+
 use serde::Serialize;
 
 use super::compile::Notes;
@@ -65,7 +67,7 @@ pub(super) fn check_scopes(notes: &mut Notes, path: &str, scopes: &[String]) {
     }
 }
 
-/// Protected resource metadata (RFC 9728 section 2).
+/// Protected resource metadata (RFC 9728 section 2). What is left out has its default.
 #[derive(Serialize)]
 struct Document<'a> {
     resource: &'a str,
@@ -77,14 +79,8 @@ struct Document<'a> {
     resource_name: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Algorithm]>::is_empty")]
     dpop_signing_alg_values_supported: &'a [Algorithm],
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "Not::not")]
     dpop_bound_access_tokens_required: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "Not::not")]
     tls_client_certificate_bound_access_tokens: bool,
-}
-
-/// Members that may be left out are where they say what is the default.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
 }

@@ -37,3 +37,22 @@ fn the_readmes_example_is_valid() {
     assert_eq!((loaded.issuers.len(), loaded.enforcement.servers.len()), (1, 1));
     assert_eq!(loaded.warnings, vec![]);
 }
+
+#[test]
+fn the_examples_are_valid() {
+    // Entra ID has no other type; its example says what follows from that.
+    let odd = [("entra", "issuers.entra.token_types[0]")];
+    let mut examples = Vec::new();
+    for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+        let folder = folder.unwrap();
+        let Ok(document) = std::fs::read(folder.path().join("config.json")) else { continue };
+        let name = folder.file_name().into_string().unwrap();
+        let loaded = load(&document, &Secrets::assumed()).unwrap();
+        for warning in loaded.warnings {
+            assert!(odd.contains(&(&name, &warning.path)), "{name}: {warning}");
+        }
+        examples.push(name);
+    }
+    examples.sort();
+    assert_eq!(examples, ["dpop", "entra", "mtls-bound", "opaque-introspection"]);
+}
