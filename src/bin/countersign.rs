@@ -5,16 +5,20 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use countersign::config;
+use countersign::config::{self, Secrets};
 
 const HELP: &str = "\
 Checks configurations of the Countersign filter.
 
 Usage:
-  countersign check FILE...   Compile configuration documents (JSON); `-` is standard input.
-                              Problems go to standard error, each with its place.
-  countersign schema          Print the JSON Schema of the document.
-  countersign --help          Print this.
+  countersign check [--environment] FILE...
+      Compile configuration documents (JSON); `-` is standard input. Problems go to
+      standard error, each with its place. With --environment, the secrets that the
+      documents take from environment variables are read and checked too.
+  countersign schema
+      Print the JSON Schema of the document.
+  countersign --help
+      Print this.
 
 Exit status: 0 if all is well, 1 if a configuration was refused or could not be read,
 2 if the command was not understood.
@@ -32,9 +36,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[OsString], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let mut words = arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
     match (words.next(), arguments.get(1..).unwrap_or_default()) {
-        (Some("check"), files @ [_, ..]) if !words.any(|word| word.starts_with("--")) => {
-            check(files, out, err)
+        (Some("check"), [flag, files @ ..]) if flag == "--environment" && are_files(files) => {
+            check(files, &Secrets::from_environment(), out, err)
         }
+        (Some("check"), files) if are_files(files) => check(files, &Secrets::assumed(), out, err),
         (Some("schema"), []) => {
             write!(out, "{}", config::schema())?;
             Ok(ExitCode::SUCCESS)
@@ -50,12 +55,23 @@ fn run(arguments: &[OsString], out: &mut dyn Write, err: &mut dyn Write) -> io::
     }
 }
 
-fn check(files: &[OsString], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+/// Whether there are files and no flags among them.
+fn are_files(arguments: &[OsString]) -> bool {
+    let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"--");
+    !arguments.is_empty() && !arguments.iter().any(is_flag)
+}
+
+fn check(
+    files: &[OsString],
+    secrets: &Secrets,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for file in files {
         let name = Path::new(file).display();
         let loaded = match read(file) {
-            Ok(document) => config::load(&document),
+            Ok(document) => config::load(&document, secrets),
             Err(error) => {
                 writeln!(err, "{name}: {error}")?;
                 code = ExitCode::FAILURE;
@@ -70,10 +86,15 @@ fn check(files: &[OsString], out: &mut dyn Write, err: &mut dyn Write) -> io::Re
                 let issuers = loaded.issuers.len();
                 let servers = loaded.enforcement.servers.len();
                 let version = loaded.version;
-                writeln!(
+                write!(
                     out,
                     "{name}: ok (issuers: {issuers}, servers: {servers}, version {version})"
                 )?;
+                if secrets.are_assumed() && !loaded.variables.is_empty() {
+                    let variables: Vec<_> = loaded.variables.iter().map(String::as_str).collect();
+                    write!(out, "; not checked: the values of {}", variables.join(", "))?;
+                }
+                writeln!(out)?;
             }
             Err(error) => {
                 for problem in &error.problems {

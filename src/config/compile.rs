@@ -1,16 +1,17 @@
 //! From the document to what the gate enforces. Every rule of meaning is checked here
-//! and in the two files for its large parts, `issuers` and `servers`.
+//! and in the files for its parts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
+use std::time::Duration;
 
-use super::document::{AuditLog, Document};
+use super::document::{AuditLog, Document, Span};
 use super::problem::{ConfigError, Problem};
+use super::secrets::Secrets;
 use super::url::Url;
-use super::{Loaded, issuers, servers};
+use super::{Loaded, issuers, proofs, servers};
 use crate::gate::{AuditSettings, Enforcement};
-use crate::token::IssuerId;
 
 /// Most issuers: each has keys in memory and a fetch of its own in every worker.
 const MAX_ISSUERS: usize = 64;
@@ -27,21 +28,25 @@ const MAX_ENTRIES: usize = 1024;
 const MAX_TEXT: usize = 2048;
 
 /// Compiles a document.
-pub(super) fn compile(document: Document, version: String) -> Result<Loaded, ConfigError> {
+pub(super) fn compile(
+    document: Document,
+    version: String,
+    secrets: &Secrets,
+) -> Result<Loaded, ConfigError> {
     let mut notes = Notes::default();
     notes.count("issuers", document.issuers.len(), MAX_ISSUERS);
     notes.count("servers", document.servers.len(), MAX_SERVERS);
 
-    let known: issuers::Known = (document.issuers.iter().enumerate())
-        .map(|(index, (name, issuer))| (name.clone(), (IssuerId(index), issuer.issuer.clone())))
-        .collect();
+    let known = issuers::known(&document.issuers);
     let used = |name: &String| document.servers.iter().any(|server| server.issuers.contains(name));
     for name in known.keys().filter(|name| !used(name)) {
         notes.warn(format!("issuers.{name}"), "no server accepts its tokens");
     }
 
-    let issuers = issuers::compile(&mut notes, document.issuers);
+    let issuers = issuers::compile(&mut notes, document.issuers, &known, secrets);
     let servers = servers::compile(&mut notes, document.servers, &known);
+    let policies: Vec<_> = servers.iter().map(|server| &server.dpop).collect();
+    let nonce_keys = proofs::nonce_keys(&mut notes, &document.dpop_nonce_keys, &policies, secrets);
     if !notes.problems.is_empty() {
         return Err(ConfigError { problems: notes.problems });
     }
@@ -50,7 +55,14 @@ pub(super) fn compile(document: Document, version: String) -> Result<Loaded, Con
         log: document.audit.log == AuditLog::Json,
     };
     let enforcement = Enforcement { host_mode: document.host_mode, servers, audit };
-    Ok(Loaded { enforcement, issuers, version, warnings: notes.warnings })
+    Ok(Loaded {
+        enforcement,
+        issuers,
+        nonce_keys,
+        variables: notes.variables,
+        version,
+        warnings: notes.warnings,
+    })
 }
 
 /// Collects what is wrong, so that one run shows all of it. A check that notes a problem
@@ -59,6 +71,14 @@ pub(super) fn compile(document: Document, version: String) -> Result<Loaded, Con
 pub(super) struct Notes {
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    variables: BTreeSet<String>,
+}
+
+/// From the one to the other, both included.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) least: Duration,
+    pub(super) most: Duration,
 }
 
 impl Notes {
@@ -68,6 +88,11 @@ impl Notes {
 
     pub(super) fn warn(&mut self, path: impl Into<String>, message: impl Display) {
         self.warnings.push(Problem { path: path.into(), message: message.to_string() });
+    }
+
+    /// The document names a variable.
+    pub(super) fn variable(&mut self, name: &str) {
+        self.variables.insert(name.to_owned());
     }
 
     /// A list that must not be empty, and not longer than any person would write it.
@@ -128,7 +153,31 @@ impl Notes {
         }
     }
 
-    fn count(&mut self, path: &str, count: usize, most: usize) {
+    /// A length of time within its bounds.
+    pub(super) fn span(&mut self, path: &str, span: Span, bounds: Bounds) -> Duration {
+        if !(bounds.least..=bounds.most).contains(&span.0) {
+            let [least, most] = [bounds.least, bounds.most].map(humantime::format_duration);
+            self.problem(path, format!("must be from {least} to {most}"));
+        }
+        span.0
+    }
+
+    /// Members that are given and not `used`: something else was meant than will happen.
+    pub(super) fn only_for(
+        &mut self,
+        path: &str,
+        given: &[(&str, bool)],
+        used: &[&str],
+        choice: &str,
+    ) {
+        for (member, _) in given.iter().filter(|(member, is)| *is && !used.contains(member)) {
+            let message = format!("is of no use {choice}; leave it out");
+            self.problem(format!("{path}.{member}"), message);
+        }
+    }
+
+    /// A count of entries, at least one.
+    pub(super) fn count(&mut self, path: &str, count: usize, most: usize) {
         if count == 0 {
             self.problem(path, "is empty: at least one is needed");
         } else if count > most {

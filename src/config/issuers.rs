@@ -1,87 +1,249 @@
-//! Compiles `issuers`: whose tokens are accepted, and by which keys.
+//! Compiles `issuers`: whose tokens are accepted, and where they have what is read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::compile::Notes;
-use super::document::{self, InlineKeys, Jwks, Object, Span};
-use crate::host::Callout;
+use super::compile::{Bounds, Notes};
+use super::document::{self, ClaimName, Object};
+use super::fetch::{self, Rhythm};
+use super::secrets::Secrets;
+use super::{introspection, keys};
 use crate::token::{
-    Algorithm, ClaimNames, Identifier, Issuer, IssuerId, KeySet, KeySource, Schedule, Source,
-    TokenType,
+    Algorithm, ClaimNames, ClaimPath, Identifier, IntrospectedTokens, Issuer, IssuerId,
+    RevocationSource, TokenType,
 };
+
+/// Stands for the tenant in an issuer identifier.
+pub(super) const TENANT: &str = "{tid}";
 
 /// Longest name of an issuer: it stands in every log line about it.
 const MAX_NAME: usize = 64;
 
 /// RFC 7519 section 4.1.4 speaks of "a few minutes". More would prolong every token.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+const CLOCK_SKEW: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(5 * 60) };
 
-/// Below this, every fetch would fail.
-const MIN_TIMEOUT: Duration = Duration::from_millis(10);
+/// Of a token's age and lifetime: a shorter one is over before the token is used, a longer
+/// one limits nothing.
+const TOKEN_TIME: Bounds =
+    Bounds { least: Duration::from_secs(10), most: Duration::from_secs(30 * 24 * 60 * 60) };
 
-/// Calls wait for the keys they need, and clients do not wait much longer than this.
-const MAX_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most places of one claim, each looked at in every token.
+const MAX_CLAIM_NAMES: usize = 16;
 
-/// Leaves room for one lost packet and a TLS handshake with another continent.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most names of one place. Known providers have three (`resource_access.client.roles`).
+const MAX_CLAIM_DEPTH: usize = 8;
 
-/// More often would be load without gain: unknown keys are looked for when they appear.
-const MIN_REFRESH: Duration = Duration::from_secs(30);
+/// A revocation is felt within a minute, or within seconds by who wants it. After an hour
+/// without the list, nobody could say which tokens are still good.
+const REVOCATIONS: Rhythm = Rhythm {
+    least_refresh: Duration::from_secs(5),
+    refresh: Duration::from_secs(60),
+    stale_for: Duration::from_secs(60 * 60),
+};
 
-/// A key that its issuer withdrew must stop working within a day.
-const MAX_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
+/// Stands for no type at all in `token_types`.
+const ABSENT: &str = "absent";
 
-/// A withdrawn key stops working within minutes, at 288 requests a day and worker.
-const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+/// The media types of JWTs that are no access tokens, and never accepted as such (RFC 8725
+/// section 3.11): those of RFC 9449, OpenID Connect Back-Channel Logout, RFC 8417, ID tokens,
+/// ID-JAG, transaction tokens, RFC 9701, RFC 9101, client assertions, OpenID Federation,
+/// SD-JWT VC and token status lists.
+const OTHER_KINDS: [&str; 12] = [
+    "dpop+jwt",
+    "logout+jwt",
+    "secevent+jwt",
+    "id+jwt",
+    "oauth-id-jag+jwt",
+    "txntoken+jwt",
+    "token-introspection+jwt",
+    "oauth-authz-req+jwt",
+    "client-authentication+jwt",
+    "entity-statement+jwt",
+    "dc+sd-jwt",
+    "statuslist+jwt",
+];
 
-/// The issuers by name, with their ids and issuer identifiers.
-pub(super) type Known = BTreeMap<String, (IssuerId, String)>;
+/// What servers are told of an issuer, by its name.
+pub(super) type Known = BTreeMap<String, KnownIssuer>;
+
+/// What servers are told of an issuer.
+pub(super) struct KnownIssuer {
+    pub(super) id: IssuerId,
+    pub(super) name: String,
+    /// Its issuer identifier, or those of its tenants.
+    pub(super) identifiers: Vec<String>,
+    /// Which of its tokens are introspected, if it can be asked.
+    pub(super) introspected: Option<IntrospectedTokens>,
+}
+
+/// The issuers, in the order of their names.
+pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Known {
+    let known = |(index, (name, issuer)): (usize, (&String, &Object<document::Issuer>))| {
+        let identifiers = match &issuer.tenants {
+            Some(tenants) if issuer.issuer.contains(TENANT) => {
+                tenants.iter().map(|tenant| issuer.issuer.replace(TENANT, tenant)).collect()
+            }
+            _ => vec![issuer.issuer.clone()],
+        };
+        let introspected = issuer.introspection.as_ref().map(|settings| settings.tokens);
+        let id = IssuerId(index);
+        (name.clone(), KnownIssuer { id, name: name.clone(), identifiers, introspected })
+    };
+    issuers.iter().enumerate().map(known).collect()
+}
 
 /// Compiles the issuers, in the order of their names.
 pub(super) fn compile(
     notes: &mut Notes,
     issuers: BTreeMap<String, Object<document::Issuer>>,
+    known: &Known,
+    secrets: &Secrets,
 ) -> Vec<Issuer> {
-    let mut names: HashMap<String, String> = HashMap::new();
-    for (name, issuer) in &issuers {
-        if let Some(first) = names.insert(issuer.issuer.clone(), name.clone()) {
-            let message = format!("is also the issuer of issuers.{first}: `iss` must mean one");
-            notes.problem(format!("issuers.{name}.issuer"), message);
+    let mut first: HashMap<&String, &String> = HashMap::new();
+    for KnownIssuer { name, identifiers, .. } in known.values() {
+        for identifier in identifiers {
+            if let Some(first) = first.insert(identifier, name).filter(|first| *first != name) {
+                let message = format!("is also the issuer of issuers.{first}: `iss` must mean one");
+                notes.problem(format!("issuers.{name}.issuer"), message);
+            }
         }
     }
     issuers
         .into_iter()
-        .filter_map(|(name, Object(issuer))| compile_one(notes, name, issuer))
+        .filter_map(|(name, Object(issuer))| compile_one(notes, name, issuer, secrets))
         .collect()
 }
 
-fn compile_one(notes: &mut Notes, name: String, issuer: document::Issuer) -> Option<Issuer> {
+fn compile_one(
+    notes: &mut Notes,
+    name: String,
+    issuer: document::Issuer,
+    secrets: &Secrets,
+) -> Option<Issuer> {
     let path = format!("issuers.{name}");
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(is_name_byte) {
         let message = format!("a name is 1 to {MAX_NAME} letters, digits, `-` and `_`");
         notes.problem(&path, message);
     }
-    notes.issuer_url(&format!("{path}.issuer"), &issuer.issuer);
-    notes.list(&format!("{path}.algorithms"), &issuer.algorithms);
-    notes.unique(&format!("{path}.algorithms"), &issuer.algorithms);
+    let identifier = identifier(notes, &path, &issuer.issuer, issuer.tenants);
     check_token_types(notes, &format!("{path}.token_types"), &issuer.token_types);
-    let skew = (Duration::ZERO, MAX_CLOCK_SKEW);
-    let clock_skew = span(notes, &format!("{path}.clock_skew"), issuer.clock_skew, skew);
+    let clock_skew = notes.span(&format!("{path}.clock_skew"), issuer.clock_skew, CLOCK_SKEW);
+    let max_age = issuer
+        .max_token_age
+        .map(|age| notes.span(&format!("{path}.max_token_age"), age, TOKEN_TIME));
+    let max_lifetime = issuer
+        .max_token_lifetime
+        .map(|lifetime| notes.span(&format!("{path}.max_token_lifetime"), lifetime, TOKEN_TIME));
+    let claims = claims(notes, &format!("{path}.claims"), issuer.claims.0);
+
+    let tokens = issuer.introspection.as_ref().map(|settings| settings.tokens);
+    if issuer.jwks.is_none() && tokens != Some(IntrospectedTokens::Opaque) {
+        let message = "is needed to verify tokens, except with `introspection` of `opaque` ones";
+        notes.problem(format!("{path}.jwks"), message);
+    }
+    let signed = issuer.introspection.as_ref().is_some_and(|i| i.signed_for.is_some());
+    if issuer.jwks.is_none() && signed {
+        let message = "needs `jwks`: signed answers are verified by the issuer's keys";
+        notes.problem(format!("{path}.introspection.signed_for"), message);
+    }
+    let algorithms = algorithms(notes, &path, issuer.algorithms, issuer.jwks.is_some());
+    let keys = issuer.jwks.map(|Object(jwks)| {
+        keys::compile(notes, &format!("{path}.jwks"), jwks, &issuer.issuer, &algorithms)
+    });
+    let introspection = issuer.introspection.map(|Object(settings)| {
+        let path = format!("{path}.introspection");
+        introspection::compile(notes, &path, settings, &issuer.issuer, secrets)
+    });
+    let revocations = issuer
+        .revocation
+        .map(|Object(revocation)| revocations(notes, &format!("{path}.revocation"), revocation));
+    // Absent is `None`, and refused ends here.
+    let keys = keys.map_or(Some(None), |keys| keys.map(Some));
+    let introspection = introspection.map_or(Some(None), |settings| settings.map(Some));
+    let revocations = revocations.map_or(Some(None), |source| source.map(Some));
     Some(Issuer {
-        keys: Some(keys(notes, &format!("{path}.jwks"), issuer.jwks.0, &issuer.algorithms)?),
+        keys: keys?,
         name,
-        identifier: Identifier::Exact(issuer.issuer),
-        algorithms: issuer.algorithms,
-        token_types: issuer.token_types.into_iter().map(TokenType::Media).collect(),
+        identifier,
+        algorithms,
+        token_types: issuer.token_types.into_iter().map(token_type).collect(),
         clock_skew,
-        max_age: None,
-        max_lifetime: None,
-        claims: ClaimNames::default(),
-        introspection: None,
-        revocations: None,
+        max_age,
+        max_lifetime,
+        claims,
+        introspection: introspection?,
+        revocations: revocations?,
     })
+}
+
+/// An issuer identifier, or one for each tenant.
+fn identifier(
+    notes: &mut Notes,
+    path: &str,
+    issuer: &str,
+    tenants: Option<Vec<String>>,
+) -> Identifier {
+    let issuer_path = format!("{path}.issuer");
+    let tenants_path = format!("{path}.tenants");
+    let Some((prefix, suffix)) = issuer.split_once(TENANT) else {
+        if issuer.contains('{') {
+            notes.problem(issuer_path, "has a placeholder other than `{tid}`, the tenant");
+        } else {
+            notes.issuer_url(&issuer_path, issuer);
+            if tenants.is_some() {
+                notes.problem(tenants_path, "is for issuers with `{tid}`; leave it out");
+            }
+        }
+        return Identifier::Exact(issuer.to_owned());
+    };
+    // The URL is checked as one tenant has it; `t` can be a segment as well as any.
+    notes.issuer_url(&issuer_path, &issuer.replace(TENANT, "t"));
+    let is_segment = prefix.ends_with('/') && (suffix.is_empty() || suffix.starts_with('/'));
+    if !is_segment || prefix.ends_with("//") || suffix.contains(TENANT) {
+        notes.problem(issuer_path, "must have `{tid}` once, as a whole segment of the path");
+    }
+    let tenants = tenants.unwrap_or_default();
+    notes.list(&tenants_path, &tenants);
+    notes.unique(&tenants_path, &tenants);
+    for (index, tenant) in tenants.iter().enumerate() {
+        let path = format!("{tenants_path}[{index}]");
+        notes.text(&path, tenant);
+        // RFC 3986 section 2.3: what no program on the way writes in another way.
+        let is_unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if !tenant.bytes().all(is_unreserved) || [".", ".."].contains(&tenant.as_str()) {
+            notes.problem(path, "is no tenant such as `72f988bf-86f1-41af-91ab-2d7cd011db47`");
+        }
+    }
+    let (prefix, suffix) = (prefix.to_owned(), suffix.to_owned());
+    Identifier::PerTenant { prefix, suffix, tenants }
+}
+
+/// The algorithms of an issuer, which has some if and only if it has keys.
+fn algorithms(
+    notes: &mut Notes,
+    path: &str,
+    algorithms: Option<Vec<Algorithm>>,
+    has_keys: bool,
+) -> Vec<Algorithm> {
+    let path = format!("{path}.algorithms");
+    match (algorithms, has_keys) {
+        (Some(algorithms), true) => {
+            notes.list(&path, &algorithms);
+            notes.unique(&path, &algorithms);
+            algorithms
+        }
+        (None, true) => {
+            let message = "say which algorithms the issuer signs with, such as `[\"ES256\"]`";
+            notes.problem(path, message);
+            Vec::new()
+        }
+        (Some(_), false) => {
+            notes.problem(path, "is of no use without `jwks`; leave it out");
+            Vec::new()
+        }
+        (None, false) => Vec::new(),
+    }
 }
 
 fn check_token_types(notes: &mut Notes, path: &str, types: &[String]) {
@@ -95,69 +257,59 @@ fn check_token_types(notes: &mut Notes, path: &str, types: &[String]) {
             notes.problem(path, "is no media type such as `at+jwt`");
         } else if token_type.eq_ignore_ascii_case("jwt") {
             notes.warn(path, "the issuer's ID tokens may be `JWT` too; prefer `at+jwt`");
+        } else if token_type == ABSENT {
+            notes.warn(path, "other JWTs of the issuer may have no type either; prefer `at+jwt`");
+        } else if is_other_kind(token_type) {
+            notes.problem(path, "is the type of JWTs that are no access tokens");
         }
     }
 }
 
-fn keys(notes: &mut Notes, path: &str, jwks: Jwks, algorithms: &[Algorithm]) -> Option<KeySource> {
-    match jwks {
-        Jwks { uri: Some(_), keys: Some(_), .. } => {
-            notes.problem(path, "has both `uri` and `keys`; leave out one of them");
-            None
-        }
-        Jwks { keys: Some(InlineKeys(keys)), cluster, timeout, refresh, .. } => {
-            if cluster.is_some() || timeout.is_some() || refresh.is_some() {
-                let message = "nothing is fetched where `keys` are given; leave out `cluster`, `timeout` and `refresh`";
-                notes.problem(path, message);
-            }
-            let set = format!(r#"{{"keys":{keys}}}"#);
-            match KeySet::parse(set.as_bytes(), algorithms) {
-                Ok(keys) => Some(KeySource::Inline(keys)),
-                Err(error) => {
-                    let message = format!("{error} (of the issuer's `algorithms`, and public)");
-                    notes.problem(format!("{path}.keys"), message);
-                    None
-                }
-            }
-        }
-        Jwks { uri: Some(uri), cluster, timeout, refresh, .. } => {
-            let timeout = timeout.unwrap_or(Span(DEFAULT_TIMEOUT));
-            let bounds = (MIN_TIMEOUT, MAX_TIMEOUT);
-            let timeout = span(notes, &format!("{path}.timeout"), timeout, bounds);
-            let refresh = refresh.unwrap_or(Span(DEFAULT_REFRESH));
-            let bounds = (MIN_REFRESH, MAX_REFRESH);
-            let refresh = span(notes, &format!("{path}.refresh"), refresh, bounds);
-            let cluster = cluster.unwrap_or_default();
-            if cluster.is_empty() {
-                let message = "name the Envoy cluster through which `uri` is fetched";
-                notes.problem(format!("{path}.cluster"), message);
-            }
-            let uri = notes.protected_url(&format!("{path}.uri"), &uri)?;
-            let callout = Callout {
-                cluster,
-                method: "GET",
-                authority: uri.authority.to_string(),
-                path: uri.request_target(),
-                scheme: uri.scheme,
-                headers: vec![("accept", "application/json".to_owned())],
-                body: Vec::new(),
-                timeout,
-            };
-            let schedule = Schedule { refresh, stale_for: Duration::from_secs(24 * 60 * 60) };
-            Some(KeySource::Remote { source: Source::At(callout), schedule })
-        }
-        Jwks { uri: None, keys: None, .. } => {
-            notes.problem(path, "needs either `uri` and `cluster`, or `keys`");
-            None
-        }
+/// Whether a media type is that of JWTs that are no access tokens.
+fn is_other_kind(token_type: &str) -> bool {
+    let name = token_type.to_ascii_lowercase();
+    OTHER_KINDS.contains(&name.strip_prefix("application/").unwrap_or(&name))
+}
+
+fn token_type(text: String) -> TokenType {
+    if text == ABSENT { TokenType::Absent } else { TokenType::Media(text) }
+}
+
+fn claims(notes: &mut Notes, path: &str, claims: document::Claims) -> ClaimNames {
+    let mut read = |member: &str, names: Option<Vec<ClaimName>>, usual: Vec<ClaimPath>| {
+        names.map_or(usual, |names| claim_paths(notes, &format!("{path}.{member}"), names))
+    };
+    let usual = ClaimNames::default();
+    ClaimNames {
+        subject: read("subject", claims.subject, usual.subject),
+        client: read("client", claims.client, usual.client),
+        scopes: read("scopes", claims.scopes, usual.scopes),
+        roles: read("roles", claims.roles, usual.roles),
+        tenant: read("tenant", claims.tenant, usual.tenant),
     }
 }
 
-fn span(notes: &mut Notes, path: &str, span: Span, bounds: (Duration, Duration)) -> Duration {
-    let (least, most) = bounds;
-    if !(least..=most).contains(&span.0) {
-        let [least, most] = [least, most].map(humantime::format_duration);
-        notes.problem(path, format!("must be from {least} to {most}"));
+fn claim_paths(notes: &mut Notes, path: &str, names: Vec<ClaimName>) -> Vec<ClaimPath> {
+    notes.count(path, names.len(), MAX_CLAIM_NAMES);
+    for (index, ClaimName(names)) in names.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        notes.count(&path, names.len(), MAX_CLAIM_DEPTH);
+        if names.iter().any(String::is_empty) {
+            notes.problem(path, "has an empty name; write `outer.inner`, or an array of the names");
+        } else {
+            names.iter().for_each(|name| notes.text(&path, name));
+        }
     }
-    span.0
+    names.into_iter().map(|ClaimName(names)| ClaimPath::nested(names)).collect()
+}
+
+fn revocations(
+    notes: &mut Notes,
+    path: &str,
+    revocation: document::Revocation,
+) -> Option<RevocationSource> {
+    let document::Revocation { uri, cluster, timeout, refresh, stale_for } = revocation;
+    let schedule = fetch::schedule(notes, path, refresh, stale_for, &REVOCATIONS);
+    let list = fetch::document(notes, path, "uri", &uri, Some(cluster), timeout)?;
+    Some(RevocationSource { list, schedule })
 }

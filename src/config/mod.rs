@@ -7,18 +7,28 @@
 
 mod compile;
 mod document;
+mod fetch;
+mod introspection;
 mod issuers;
+mod keys;
+mod metadata;
 mod problem;
+mod proofs;
+mod rules;
+mod secrets;
 mod servers;
+
+use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
 use crate::gate::Enforcement;
 use crate::json::{self, JsonError};
-use crate::token::Issuer;
+use crate::token::{Issuer, NonceKey};
 use crate::url;
 
 pub use problem::{ConfigError, Problem};
+pub use secrets::Secrets;
 
 /// Largest document, in bytes. Some 10 000 rules fit; more are a mistake, and the
 /// document is held several times while it is compiled.
@@ -31,6 +41,10 @@ pub struct Loaded {
     pub enforcement: Enforcement,
     /// The authorization servers, in the order of their [`crate::token::IssuerId`]s.
     pub issuers: Vec<Issuer>,
+    /// Keys for DPoP nonces of the scope [`crate::token::NonceScope::Cluster`], the first makes nonces, all of them check them. Empty where none are used.
+    pub nonce_keys: Vec<NonceKey>,
+    /// Names of the environment variables that the document takes secrets from.
+    pub variables: BTreeSet<String>,
     /// Names the document in the audit record: the first 64 bits of the SHA-256 digest of
     /// its bytes, in hexadecimal.
     pub version: String,
@@ -38,11 +52,11 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads and compiles a configuration document.
+/// Reads and compiles a configuration document, which names its secrets and does not hold them.
 ///
 /// # Errors
 /// [`ConfigError`] with every problem found.
-pub fn load(json: &[u8]) -> Result<Loaded, ConfigError> {
+pub fn load(json: &[u8], secrets: &Secrets) -> Result<Loaded, ConfigError> {
     if json.len() > MAX_DOCUMENT {
         return Err(ConfigError::one("", format!("larger than {MAX_DOCUMENT} bytes")));
     }
@@ -50,7 +64,7 @@ pub fn load(json: &[u8]) -> Result<Loaded, ConfigError> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let document::Object(document) = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| ConfigError::of_shape(&error))?;
-    compile::compile(document, version(json))
+    compile::compile(document, version(json), secrets)
 }
 
 /// The JSON Schema of the document, as text that ends in a line break.

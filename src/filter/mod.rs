@@ -90,7 +90,7 @@ impl Root {
             host.log(crate::host::LogLevel::Error, "countersign: there is no configuration");
             return false;
         };
-        match config::load(&document) {
+        match config::load(&document, &config::Secrets::from_environment()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     host.log(
@@ -98,7 +98,14 @@ impl Root {
                         &format!("countersign: configuration: {warning}"),
                     );
                 }
-                let worker = Worker::new(loaded.enforcement, loaded.issuers, &loaded.version);
+                let config::Loaded { enforcement, issuers, nonce_keys, version, .. } = loaded;
+                let mut worker = Worker::new(enforcement, issuers, nonce_keys, &version);
+                if worker.prepare(host).is_err() {
+                    let message = "countersign: configuration rejected: it takes DPoP proofs, and \
+                                   this host has no shared data to record their use";
+                    host.log(crate::host::LogLevel::Error, message);
+                    return false;
+                }
                 self.shared.replace_worker(worker);
                 self.shared.tick_every(BUSY_TICK);
                 true

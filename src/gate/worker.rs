@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
-use crate::host::{CalloutAnswer, CalloutId, Counter, Host, LogLevel};
-use crate::token::{Authenticator, Issuer, Wait};
+use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
+use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait};
 
 /// One worker's shared state. Every worker VM has its own.
 pub struct Worker {
@@ -28,12 +28,17 @@ pub struct Worker {
 impl Worker {
     /// Enforces a compiled configuration.
     #[must_use]
-    pub fn new(enforcement: Enforcement, issuers: Vec<Issuer>, policy_version: &str) -> Self {
+    pub fn new(
+        enforcement: Enforcement,
+        issuers: Vec<Issuer>,
+        nonce_keys: Vec<NonceKey>,
+        policy_version: &str,
+    ) -> Self {
         Worker {
             host_mode: enforcement.host_mode,
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
-            authenticator: Authenticator::new(issuers, Vec::new()),
+            authenticator: Authenticator::new(issuers, nonce_keys),
             policy_version: policy_version.into(),
             may_wait: true,
             host_unsupported: false,
@@ -43,7 +48,16 @@ impl Worker {
     /// What is in force until a configuration compiled: nothing is allowed.
     #[must_use]
     pub fn deny_all() -> Self {
-        Worker::new(Enforcement::deny_all(), Vec::new(), "")
+        Worker::new(Enforcement::deny_all(), Vec::new(), Vec::new(), "")
+    }
+
+    /// Makes what the workers of a proxy share, where it is not there yet.
+    ///
+    /// # Errors
+    /// [`HostError`] when what the configuration needs cannot be had on this host.
+    pub fn prepare(&mut self, host: &dyn Host) -> Result<(), HostError> {
+        let takes_proofs = self.servers.iter().any(|server| server.dpop.mode != Requirement::Off);
+        self.authenticator.prepare(takes_proofs, host)
     }
 
     /// Whether any configuration is in force.

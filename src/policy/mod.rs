@@ -25,8 +25,8 @@ pub struct ServerPolicy {
     tools: RuleTable,
     prompts: RuleTable,
     resources: RuleTable,
-    /// Whether operations whose rule does not say it need a token bound to a DPoP key.
-    requires_dpop: bool,
+    /// What an operation demands of DPoP whose rule does not say it, or that has none.
+    dpop: Requirement,
     /// Whether any rule asks for introspection.
     introspects: bool,
 }
@@ -101,14 +101,20 @@ impl ServerPolicy {
         let introspects = [&tools, &prompts, &resources]
             .iter()
             .any(|table| table.rules().any(|rule| rule.introspect.is_some()));
-        ServerPolicy { methods, tools, prompts, resources, requires_dpop: false, introspects }
+        ServerPolicy { methods, tools, prompts, resources, dpop: Requirement::Off, introspects }
     }
 
-    /// The same for a server whose operations take a token bound to a DPoP key, unless
-    /// their rule says otherwise.
+    /// The same, with what an operation demands of DPoP whose rule does not say it, or
+    /// that has none.
     #[must_use]
-    pub fn with_dpop(self, requirement: Requirement) -> Self {
-        ServerPolicy { requires_dpop: requirement == Requirement::Required, ..self }
+    pub fn with_dpop(self, dpop: Requirement) -> Self {
+        ServerPolicy { dpop, ..self }
+    }
+
+    /// What an operation demands of DPoP whose rule does not say it, or that has none.
+    #[must_use]
+    pub fn dpop(&self) -> Requirement {
+        self.dpop
     }
 
     /// Whether any decision may ask for introspection.
@@ -149,15 +155,20 @@ impl ServerPolicy {
     /// to see it in a list.
     #[must_use]
     pub fn decide_target(&self, caller: &Verified<AccessToken>, target: &Target) -> Decision {
-        let rule = match target {
+        match self.rule(target) {
+            Some(rule) => self.decide_by_rule(caller, rule),
+            None => Decision::deny(Reason::NoRule),
+        }
+    }
+
+    /// The rule that decides on a protected object.
+    #[must_use]
+    pub fn rule(&self, target: &Target) -> Option<&Rc<Rule>> {
+        match target {
             Target::Tool(name) => self.tools.find(name),
             Target::Prompt(name) => self.prompts.find(name),
             Target::Resource(uri) | Target::ResourceTemplate(uri) => self.resources.find_uri(uri),
             Target::None | Target::Task(_) | Target::Subscription { .. } => None,
-        };
-        match rule {
-            Some(rule) => self.decide_by_rule(caller, rule),
-            None => Decision::deny(Reason::NoRule),
         }
     }
 
@@ -198,8 +209,7 @@ impl ServerPolicy {
 
     /// A caller whose token is bound to a key has proved to hold it.
     fn lacks_dpop(&self, caller: &AccessToken, rule: Option<Requirement>) -> bool {
-        let required = rule.map_or(self.requires_dpop, |rule| rule == Requirement::Required);
-        required && caller.confirmation.key.is_none()
+        rule.unwrap_or(self.dpop) == Requirement::Required && caller.confirmation.key.is_none()
     }
 
     /// A subscription reaches several objects at once: all of them must be permitted.

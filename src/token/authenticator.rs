@@ -17,7 +17,7 @@ use super::dpop::{DpopPolicy, Expected, NonceKey, ProofVerifier, Requirement};
 use super::error::{ProofError, TokenError};
 use super::introspection::Freshness;
 use super::issuer::{Issuer, IssuerId};
-use super::jws::{Jws, Segments, Unverified, Verified};
+use super::jws::{Jws, MAX_TOKEN, Segments, Unverified, Verified};
 use super::known_issuer::KnownIssuer;
 use super::request::{
     Caller, Credential, Demands, Evidence, Outcome, Recency, Scheme, Wait, Waited,
@@ -140,6 +140,9 @@ impl Authenticator {
     ) -> Result<Caller, Outcome> {
         if self.generation.changed(host) {
             self.issuers.iter_mut().for_each(|issuer| issuer.sync(host));
+        }
+        if credential.token.len() > MAX_TOKEN {
+            return Err(TokenError::Malformed("too long").into());
         }
         let now = host.now();
         let digest = TokenDigest::of(credential.token);

@@ -194,13 +194,12 @@ pub(super) struct Driver {
 impl Driver {
     /// A worker that enforces this configuration.
     pub(super) fn of(config: &Value) -> Self {
-        let loaded = config::load(config.to_string().as_bytes()).expect("the configuration loads");
-        Driver {
-            gate: Gate::new(),
-            worker: Worker::new(loaded.enforcement, loaded.issuers, "v1"),
-            host: FakeHost::new(),
-            peer: PeerConnection::default(),
-        }
+        let loaded = config::load(config.to_string().as_bytes(), &config::Secrets::assumed())
+            .expect("the configuration loads");
+        let host = FakeHost::new();
+        let mut worker = Worker::new(loaded.enforcement, loaded.issuers, loaded.nonce_keys, "v1");
+        worker.prepare(&host).unwrap();
+        Driver { gate: Gate::new(), worker, host, peer: PeerConnection::default() }
     }
 
     pub(super) fn new(mode: HostMode) -> Self {

@@ -18,8 +18,8 @@ use crate::token::error::ProofError;
 
 use super::policy::{DpopPolicy, NonceScope, Requirement};
 
-/// Shortest key, in bytes: what SHA-256 puts out (RFC 2104 section 3).
-const MIN_KEY: usize = 32;
+/// Bytes of our own keys.
+const KEY_BYTES: usize = NonceKey::MIN_BYTES;
 
 /// How long a `replica` key issues nonces. It verifies them for as long again, so a nonce
 /// may live up to this. What leaked once is of use no longer than two days.
@@ -45,10 +45,13 @@ pub(super) const REPLICA_KEYS: &str = "countersign.dpop.nonce-keys.1";
 pub struct NonceKey(Vec<u8>);
 
 impl NonceKey {
+    /// Shortest key, in bytes: what SHA-256 puts out (RFC 2104 section 3).
+    pub const MIN_BYTES: usize = 32;
+
     /// A key of at least 32 bytes; `None` for less.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() >= MIN_KEY).then_some(NonceKey(bytes))
+        (bytes.len() >= Self::MIN_BYTES).then_some(NonceKey(bytes))
     }
 }
 
@@ -180,9 +183,9 @@ fn hmac(key: &[u8], stamp: &[u8], url: &str) -> Option<Hmac<Sha256>> {
 /// The keys of this proxy, in shared data: random, never configured, never sent.
 struct ReplicaKeys {
     made_at: SystemTime,
-    issuing: [u8; MIN_KEY],
+    issuing: [u8; KEY_BYTES],
     /// Verifies what it issued before the rotation.
-    previous: [u8; MIN_KEY],
+    previous: [u8; KEY_BYTES],
 }
 
 impl ReplicaKeys {
@@ -205,7 +208,7 @@ impl ReplicaKeys {
     /// Puts new keys in the place of that version. Of several workers one succeeds, and
     /// all take what is there then.
     fn make(
-        previous: Option<[u8; MIN_KEY]>,
+        previous: Option<[u8; KEY_BYTES]>,
         version: Option<NonZeroU32>,
         now: SystemTime,
         host: &dyn Host,
@@ -245,6 +248,6 @@ impl ReplicaKeys {
 }
 
 /// 256 bits.
-fn random(host: &dyn Host) -> Result<[u8; MIN_KEY], HostError> {
+fn random(host: &dyn Host) -> Result<[u8; KEY_BYTES], HostError> {
     [host.random()?, host.random()?].concat().try_into().map_err(|_| HostError)
 }

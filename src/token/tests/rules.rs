@@ -91,7 +91,7 @@ fn rfc7516_9_no_jwe() {
         assert_eq!(refusal(&with_header(name, value)), TokenError::Malformed("of a JWE"));
     }
     let five = format!("{}.e30.e30", sign(1, &header(), &claims()));
-    assert_eq!(refusal(&five), TokenError::Malformed("not base64url"));
+    assert_eq!(refusal(&five), TokenError::Malformed("not three segments"));
 }
 
 #[test]

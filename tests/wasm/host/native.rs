@@ -7,7 +7,7 @@
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::pkcs8::SubjectPublicKeyInfoRef;
-use rsa::pkcs8::DecodePublicKey;
+use rsa::pkcs8::{AssociatedOid, DecodePublicKey};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// The encoded result, or `None` for what Envoy calls a bad argument.
@@ -33,7 +33,7 @@ pub(super) fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-fn verify<D: Digest + rsa::pkcs8::AssociatedOid>(
+fn verify<D: Digest + AssociatedOid>(
     key: &[u8],
     signature: &[u8],
     text: &[u8],

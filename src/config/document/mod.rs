@@ -1,0 +1,73 @@
+//! The document as the operator writes it. The types are its JSON Schema, their
+//! comments the schema's descriptions. What a type cannot say, `compile` checks.
+
+mod issuer;
+mod server;
+mod values;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::gate::HostMode;
+
+pub(super) use issuer::{
+    Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
+};
+pub(super) use server::{Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, UriRule};
+pub(super) use values::{ClaimName, FromEnvironment, Object, Span};
+
+/// Configuration of the Countersign filter.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Countersign")]
+pub(super) struct Document {
+    /// What the host lets the filter do. `hold` needs Envoy 1.35 or later with
+    /// `allow_on_headers_stop_iteration: true`; `stream`, the default, works everywhere.
+    #[serde(default)]
+    pub(super) host_mode: HostMode,
+    /// The authorization servers, each under a name that `servers` refers to:
+    /// letters, digits, `-` and `_`.
+    #[schemars(extend("minProperties" = 1))]
+    pub(super) issuers: BTreeMap<String, Object<Issuer>>,
+    /// The MCP servers behind this filter. Requests for anything else are denied.
+    #[schemars(length(min = 1))]
+    pub(super) servers: Vec<Object<Server>>,
+    /// Keys for DPoP nonces of `scope: cluster`, the same at every proxy: at least 32 random
+    /// bytes each, in base64 or base64url. The first one makes nonces, all of them check
+    /// them: to renew, add the new key last everywhere, then move it to the front.
+    #[serde(default)]
+    pub(super) dpop_nonce_keys: Vec<Object<FromEnvironment>>,
+    /// What is told about decisions, and to whom.
+    #[serde(default)]
+    pub(super) audit: Object<Audit>,
+}
+
+/// What is told about decisions. The record itself is always there, as Envoy filter
+/// state `wasm.countersign.audit`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
+    pub(super) identity_headers: bool,
+    /// Whether the record is also written to Envoy's own log.
+    pub(super) log: AuditLog,
+}
+
+/// Form of the record in Envoy's own log.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AuditLog {
+    /// Not written there.
+    #[default]
+    Off,
+    /// One line with a JSON object per decision.
+    Json,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit { identity_headers: true, log: AuditLog::default() }
+    }
+}

@@ -1,0 +1,14 @@
+//! Configuration documents, good and bad.
+
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+#![expect(clippy::panic, reason = "tests may panic")]
+#![expect(clippy::indexing_slicing, reason = "tests may panic")]
+
+mod command;
+mod compiled;
+mod files;
+mod problems;
+mod proofs;
+mod sources;
+mod support;
+mod warnings;
