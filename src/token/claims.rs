@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::json::{Object, Value};
 
-use super::confirmation::Confirmation;
+use super::claim_path::ClaimPath;
+use super::confirmation::{CertificateDigest, Confirmation, Thumbprint};
 use super::error::TokenError;
 use super::issuer::IssuerId;
 use super::jws::{Jws, Verified};
@@ -91,7 +92,7 @@ impl AccessToken {
             subject: required(string(claims, "sub")?, "sub")?,
             client_id: required(string(claims, "client_id")?, "client_id")?,
             audiences: audiences(claims)?,
-            scopes: scopes(claims)?,
+            scopes: scopes(claims, &[ClaimPath::name("scope".to_owned())])?,
             expires_at: required(numeric_date(claims, "exp")?, "exp")?,
             not_before: numeric_date(claims, "nbf")?,
             issued_at: required(numeric_date(claims, "iat")?, "iat")?,
@@ -138,12 +139,39 @@ fn required<T>(claim: Option<T>, name: &'static str) -> Result<T, TokenError> {
 }
 
 /// A string claim: not empty, bounded, free of control characters.
-fn string(claims: &Object<'_>, name: &'static str) -> Result<Option<String>, TokenError> {
-    match claims.get(name) {
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else there is.
+pub(super) fn string(
+    claims: &Object<'_>,
+    name: &'static str,
+) -> Result<Option<String>, TokenError> {
+    claims.get(name).map(|value| plain(value, name)).transpose()
+}
+
+/// The string that the first path to lead anywhere leads to. `name` is for the error.
+///
+/// # Errors
+/// [`TokenError::BadClaim`] when it leads to several values, or to no such string.
+pub(super) fn single(
+    claims: &Object<'_>,
+    paths: &[ClaimPath],
+    name: &'static str,
+) -> Result<Option<String>, TokenError> {
+    let found = paths.iter().map(|path| path.resolve(claims)).find(|values| !values.is_empty());
+    match found.as_deref() {
         None => Ok(None),
-        Some(Value::String(value)) if is_plain(value) => Ok(Some(value.clone().into_owned())),
+        Some([value]) => plain(value, name).map(Some),
         Some(_) => Err(TokenError::BadClaim(name)),
     }
+}
+
+fn plain(value: &Value<'_>, name: &'static str) -> Result<String, TokenError> {
+    value
+        .as_str()
+        .filter(|text| is_plain(text))
+        .map(str::to_owned)
+        .ok_or(TokenError::BadClaim(name))
 }
 
 fn is_plain(value: &str) -> bool {
@@ -151,7 +179,13 @@ fn is_plain(value: &str) -> bool {
 }
 
 /// `NumericDate` (RFC 7519 section 2): seconds since 1970, perhaps with a fraction, which is dropped.
-fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else, and for times before 1970 or after 9999.
+pub(super) fn numeric_date(
+    claims: &Object<'_>,
+    name: &'static str,
+) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let Value::Number(number) = value else { return Err(TokenError::BadClaim(name)) };
     number
@@ -168,40 +202,77 @@ fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<System
 }
 
 /// `aud`: a string or an array of strings (RFC 7519 section 4.1.3).
-fn audiences(claims: &Object<'_>) -> Result<Vec<String>, TokenError> {
-    let bad = TokenError::BadClaim("aud");
+///
+/// # Errors
+/// [`TokenError::MissingClaim`], [`TokenError::BadClaim`].
+pub(super) fn audiences(claims: &Object<'_>) -> Result<Vec<String>, TokenError> {
     let members = match claims.get("aud").ok_or(TokenError::MissingClaim("aud"))? {
         Value::Array(members) if !members.is_empty() && members.len() <= MAX_AUDIENCES => members,
         value => std::slice::from_ref(value),
     };
-    members
-        .iter()
-        .map(|member| member.as_str().filter(|audience| is_plain(audience)).map(str::to_owned))
-        .collect::<Option<Vec<_>>>()
-        .ok_or(bad)
+    members.iter().map(|member| plain(member, "aud")).collect()
 }
 
-/// `scope`: `scope-token`s separated by single spaces (RFC 8693 section 4.2, RFC 6749 section 3.3).
-/// An empty string breaks the grammar but is what servers send for "none", and grants nothing.
-fn scopes(claims: &Object<'_>) -> Result<BTreeSet<String>, TokenError> {
+/// What was granted: `scope-token`s (RFC 6749 section 3.3), in strings that separate them by
+/// single spaces (RFC 8693 section 4.2) or in arrays that have one in each member. An empty
+/// string breaks the grammar but is what servers send for "none", and grants nothing.
+///
+/// # Errors
+/// [`TokenError::BadClaim`] for anything else, or too many.
+pub(super) fn scopes(
+    claims: &Object<'_>,
+    paths: &[ClaimPath],
+) -> Result<BTreeSet<String>, TokenError> {
     let bad = TokenError::BadClaim("scope");
-    let scope = match claims.get("scope") {
-        None => return Ok(BTreeSet::new()),
-        Some(Value::String(scope)) => scope,
-        Some(_) => return Err(bad),
-    };
-    if scope.is_empty() {
-        return Ok(BTreeSet::new());
+    let mut scopes = BTreeSet::new();
+    for value in paths.iter().flat_map(|path| path.resolve(claims)) {
+        let tokens: Vec<&str> = match value {
+            Value::String(list) if list.is_empty() => continue,
+            Value::String(list) if list.len() > MAX_SCOPE_STRING => return Err(bad),
+            Value::String(list) => list.split(' ').collect(),
+            Value::Array(members) => {
+                members.iter().map(Value::as_str).collect::<Option<_>>().ok_or(bad)?
+            }
+            _ => return Err(bad),
+        };
+        if !tokens.iter().all(|token| is_scope_token(token)) {
+            return Err(bad);
+        }
+        scopes.extend(tokens.into_iter().map(str::to_owned));
+        if scopes.len() > MAX_SCOPES {
+            return Err(bad);
+        }
     }
-    if scope.len() > MAX_SCOPE_STRING {
-        return Err(bad);
+    Ok(scopes)
+}
+
+/// `cnf` (RFC 7800 section 3.1). Each member is a demand on the sender, so all of them must
+/// be understood.
+///
+/// # Errors
+/// [`TokenError::Confirmation`] for anything but an object of one or more such members.
+pub(super) fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
+    let Some(value) = claims.get("cnf") else { return Ok(Confirmation::default()) };
+    let members = value.as_object().filter(|members| !members.is_empty());
+    let mut confirmation = Confirmation::default();
+    for (name, value) in members.ok_or(TokenError::Confirmation)?.iter() {
+        let text = value.as_str().ok_or(TokenError::Confirmation)?;
+        let read = match name {
+            "jkt" => {
+                confirmation.key = Thumbprint::parse(text);
+                confirmation.key.is_some()
+            }
+            "x5t#S256" => {
+                confirmation.certificate = CertificateDigest::parse(text);
+                confirmation.certificate.is_some()
+            }
+            _ => false,
+        };
+        if !read {
+            return Err(TokenError::Confirmation);
+        }
     }
-    let scopes: BTreeSet<String> = scope
-        .split(' ')
-        .map(|token| is_scope_token(token).then(|| token.to_owned()))
-        .collect::<Option<_>>()
-        .ok_or(bad)?;
-    if scopes.len() > MAX_SCOPES { Err(bad) } else { Ok(scopes) }
+    Ok(confirmation)
 }
 
 fn is_scope_token(token: &str) -> bool {

@@ -245,7 +245,7 @@ fn rfc6749_3_3_scope_grammar() {
             "{bad}"
         );
     }
-    assert_eq!(refusal(&with_claim("scope", json!(["a"]))), TokenError::BadClaim("scope"));
+    assert_eq!(refusal(&with_claim("scope", json!(["a b"]))), TokenError::BadClaim("scope"));
     let many = (0..257).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
     assert_eq!(refusal(&with_claim("scope", json!(many))), TokenError::BadClaim("scope"));
     for none in [Value::Null, json!("")] {
