@@ -1,4 +1,5 @@
 //! What an issuer says of tokens: when it is asked, how, and what is made of its answers.
+#![expect(clippy::panic, reason = "tests may panic")]
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
