@@ -223,7 +223,7 @@ impl KnownIssuer {
         let introspector = &mut inquirer.introspector;
         match introspector.look_up(token, digest, freshness, waited.introspection, host) {
             Lookup::Active(answer, origin) => Ok((answer, origin)),
-            Lookup::Inactive(_) => Err(TokenError::Inactive.into()),
+            Lookup::Inactive => Err(TokenError::Inactive.into()),
             Lookup::Unavailable => Err(TokenError::IntrospectionUnavailable.into()),
             Lookup::Waits(wait) => Err(Outcome::Waits(wait)),
         }

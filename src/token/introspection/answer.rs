@@ -7,10 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::host::{CalloutAnswer, Host};
 use crate::json::{self, Object, Value};
-use crate::token::claim_path::ClaimPath;
 use crate::token::{
-    AccessToken, CertificateDigest, ClaimNames, Confirmation, Jws, KeySet, Segments, Thumbprint,
-    TokenError, Unverified, Verified,
+    AccessToken, ClaimNames, ClaimPath, Confirmation, Jws, KeySet, Segments, TokenError,
+    Unverified, Verified, claims,
 };
 
 /// Media type of plain answers.
@@ -22,12 +21,6 @@ pub(super) const SIGNED: &str = "application/token-introspection+jwt";
 /// Longest answer that is read, in bytes: far beyond what an issuer says of one token. A
 /// signed one is bounded as tokens are.
 const MAX_ANSWER: usize = 256 * 1024;
-
-/// Most bytes of one text that is kept, as of a claim of a token.
-const MAX_TEXT: usize = 2048;
-
-/// Most bytes of all scopes, and of all audiences. Both are kept for as long as the answer.
-const MAX_LIST: usize = 8 * 1024;
 
 /// What reading an answer takes from the issuer.
 pub(in crate::token) struct AnswerContext<'c> {
@@ -53,7 +46,7 @@ pub(super) struct Expected<'e> {
 
 /// What the issuer says.
 pub(super) enum Verdict {
-    Active(Answer),
+    Active(Rc<Answer>),
     Inactive,
 }
 
@@ -73,6 +66,8 @@ pub(super) enum Failure {
     Status(u16),
     /// It cannot be used.
     Answer(&'static str),
+    /// Its signature or one of its members cannot be used.
+    Content(TokenError),
     /// The answer is signed with a key that we do not hold.
     UnknownKey,
 }
@@ -80,11 +75,10 @@ pub(super) enum Failure {
 /// The members of an answer that are held against a token, as far as there are any.
 struct Statement {
     issuer: Option<String>,
-    /// Whatever the configured claims lead to.
-    subjects: Vec<String>,
-    clients: Vec<String>,
+    subject: Option<String>,
+    client_id: Option<String>,
     scopes: Option<BTreeSet<String>>,
-    audiences: Option<BTreeSet<String>>,
+    audiences: Option<Vec<String>>,
     expires_at: Option<SystemTime>,
     confirmation: Option<Confirmation>,
     token_type: Option<String>,
@@ -107,21 +101,21 @@ impl Answer {
     ) -> Result<Rc<Verified<AccessToken>>, TokenError> {
         self.statement.check(token)?;
         let Statement { scopes, audiences, expires_at, .. } = &self.statement;
-        let is_in = |list: &Option<BTreeSet<String>>, member: &String| {
-            list.as_ref().is_none_or(|list| list.contains(member))
-        };
+        let has_scope = |scope: &String| scopes.as_ref().is_none_or(|list| list.contains(scope));
+        let is_for =
+            |audience: &String| audiences.as_ref().is_none_or(|list| list.contains(audience));
         let expires_at = expires_at.map_or(token.expires_at, |end| end.min(token.expires_at));
         let is_whole = expires_at == token.expires_at
-            && token.scopes.iter().all(|scope| is_in(scopes, scope))
-            && token.audiences.iter().all(|audience| is_in(audiences, audience));
+            && token.scopes.iter().all(has_scope)
+            && token.audiences.iter().all(is_for);
         if is_whole {
             return Ok(Rc::clone(token));
         }
         token
             .read(|token| {
                 let mut token = token.clone();
-                token.scopes.retain(|scope| is_in(scopes, scope));
-                token.audiences.retain(|audience| is_in(audiences, audience));
+                token.scopes.retain(has_scope);
+                token.audiences.retain(is_for);
                 token.expires_at = expires_at;
                 Ok(token)
             })
@@ -144,7 +138,7 @@ impl Failure {
             Failure::NoAnswer(_) => true,
             // The issuer limits our requests, or is not reached (Envoy's timeout is a 504).
             Failure::Status(status) => self.is_refusal() || matches!(status, 429 | 502 | 503 | 504),
-            Failure::Answer(_) | Failure::UnknownKey => false,
+            Failure::Answer(_) | Failure::Content(_) | Failure::UnknownKey => false,
         }
     }
 
@@ -163,6 +157,7 @@ impl fmt::Display for Failure {
                 write!(f, "refused our credentials (status {status})")
             }
             Failure::Status(status) => write!(f, "status {status}"),
+            Failure::Content(error) => error.fmt(f),
             Failure::UnknownKey => f.write_str("signed with an unknown key"),
         }
     }
@@ -217,15 +212,16 @@ fn read_signed(
         return Err(Failure::Answer("typ is not token-introspection+jwt"));
     }
     let key = context.keys.and_then(|keys| keys.find(jws.kid())).ok_or(Failure::UnknownKey)?;
-    let jws = jws.verify(key, host).map_err(|_| Failure::Answer("wrong signature"))?;
+    let jws = jws.verify(key, host).map_err(Failure::Content)?;
     let claims = jws.claims();
     if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
         return Err(Failure::Answer("iss is not the issuer"));
     }
-    if !members_of(claims.get("aud")).any(|member| member.as_str() == Some(audience)) {
+    let audiences = claims::audiences(claims).map_err(Failure::Content)?;
+    if !audiences.iter().any(|member| member == audience) {
         return Err(Failure::Answer("aud is not ours"));
     }
-    let issued_at = claims.get("iat").and_then(date);
+    let issued_at = claims::numeric_date(claims, "iat").map_err(Failure::Content)?;
     if !issued_at.is_some_and(|time| is_made_for(expected, time, context, now)) {
         return Err(Failure::Answer("iat is not now"));
     }
@@ -258,45 +254,41 @@ fn read_members(members: &Object<'_>, context: &AnswerContext<'_>) -> Result<Ver
         Some(Value::Bool(false)) => return Ok(Verdict::Inactive),
         _ => return Err(Failure::Answer("active is not a boolean")),
     }
-    let statement = Statement::read(members, context.claims)?;
+    let statement = Statement::read(members, context.claims).map_err(Failure::Content)?;
     let token = (context.read)(members).and_then(|token| {
         statement.check_type(&token.confirmation)?;
         Ok(Rc::new(Verified::vouched(token)))
     });
-    Ok(Verdict::Active(Answer { token, statement }))
+    Ok(Verdict::Active(Rc::new(Answer { token, statement })))
 }
 
 impl Statement {
-    fn read(members: &Object<'_>, names: &ClaimNames) -> Result<Self, Failure> {
-        let text = |name| match members.get(name) {
-            None => Ok(None),
-            Some(value) => text_of(value).map(|text| Some(text.to_owned())),
-        };
+    fn read(members: &Object<'_>, names: &ClaimNames) -> Result<Self, TokenError> {
+        let leads = |path: &ClaimPath| !path.resolve(members).is_empty();
+        let has_scopes = names.scopes.iter().any(leads);
+        let has = |name| members.get(name).is_some();
         Ok(Statement {
-            issuer: text("iss")?,
-            subjects: texts(&names.subject, members)?,
-            clients: texts(&names.client, members)?,
-            scopes: scopes(&names.scopes, members)?,
-            audiences: audiences(members)?,
-            expires_at: members
-                .get("exp")
-                .map(|exp| date(exp).ok_or(Failure::Answer("exp is not a date")))
-                .transpose()?,
-            confirmation: members.get("cnf").map(confirmation).transpose()?,
-            token_type: text("token_type")?,
+            issuer: claims::string(members, "iss")?,
+            subject: claims::single(members, &names.subject, "sub")?,
+            client_id: claims::single(members, &names.client, "client_id")?,
+            scopes: has_scopes.then(|| claims::scopes(members, &names.scopes)).transpose()?,
+            audiences: has("aud").then(|| claims::audiences(members)).transpose()?,
+            expires_at: claims::numeric_date(members, "exp")?,
+            confirmation: has("cnf").then(|| claims::confirmation(members)).transpose()?,
+            token_type: claims::string(members, "token_type")?,
         })
     }
 
     /// Whether the answer can be about this token.
     fn check(&self, token: &AccessToken) -> Result<(), TokenError> {
-        let names = |list: &[String], text| list.is_empty() || list.contains(text);
-        if self.issuer.as_ref().is_some_and(|issuer| *issuer != token.issuer_url) {
+        let differs = |said: &Option<String>, claim| said.as_ref().is_some_and(|s| s != claim);
+        if differs(&self.issuer, &token.issuer_url) {
             return Err(TokenError::BadClaim("iss"));
         }
-        if !names(&self.subjects, &token.subject) {
+        if differs(&self.subject, &token.subject) {
             return Err(TokenError::BadClaim("sub"));
         }
-        if !names(&self.clients, &token.client_id) {
+        if differs(&self.client_id, &token.client_id) {
             return Err(TokenError::BadClaim("client_id"));
         }
         if self.confirmation.is_some_and(|confirmation| confirmation != token.confirmation) {
@@ -316,89 +308,4 @@ impl Statement {
             Err(TokenError::BadClaim("token_type"))
         }
     }
-}
-
-fn text_of<'v>(value: &'v Value<'_>) -> Result<&'v str, Failure> {
-    value
-        .as_str()
-        .filter(|text| !text.is_empty() && text.len() <= MAX_TEXT)
-        .ok_or(Failure::Answer("a member is not a usable text"))
-}
-
-/// The texts that the paths lead to.
-fn texts(paths: &[ClaimPath], members: &Object<'_>) -> Result<Vec<String>, Failure> {
-    paths
-        .iter()
-        .flat_map(|path| path.resolve(members))
-        .map(|value| text_of(value).map(str::to_owned))
-        .collect()
-}
-
-/// The scopes that the paths lead to, in space-separated texts and in arrays; `None` when
-/// they lead to none at all.
-fn scopes(paths: &[ClaimPath], members: &Object<'_>) -> Result<Option<BTreeSet<String>>, Failure> {
-    let bad = Failure::Answer("scope is not usable");
-    let found: Vec<_> = paths.iter().flat_map(|path| path.resolve(members)).collect();
-    if found.is_empty() {
-        return Ok(None);
-    }
-    let scopes: Option<Vec<&str>> =
-        found.into_iter().flat_map(|value| members_of(Some(value))).map(Value::as_str).collect();
-    let scopes = scopes.ok_or(bad)?;
-    let length = scopes.iter().fold(0_usize, |sum, scope| sum.saturating_add(scope.len()));
-    if length > MAX_LIST {
-        return Err(bad);
-    }
-    let scopes = scopes.iter().flat_map(|scope| scope.split(' ')).filter(|scope| !scope.is_empty());
-    Ok(Some(scopes.map(str::to_owned).collect()))
-}
-
-fn audiences(members: &Object<'_>) -> Result<Option<BTreeSet<String>>, Failure> {
-    let bad = Failure::Answer("aud is not usable");
-    let Some(audience) = members.get("aud") else { return Ok(None) };
-    let audiences: Option<Vec<&str>> = members_of(Some(audience)).map(Value::as_str).collect();
-    let audiences = audiences.ok_or(bad)?;
-    let length = audiences.iter().fold(0_usize, |sum, audience| sum.saturating_add(audience.len()));
-    if length > MAX_LIST {
-        return Err(bad);
-    }
-    Ok(Some(audiences.into_iter().map(str::to_owned).collect()))
-}
-
-/// The members of an array, or the value itself.
-fn members_of<'v, 'a>(value: Option<&'v Value<'a>>) -> impl Iterator<Item = &'v Value<'a>> {
-    match value {
-        Some(Value::Array(members)) => members.as_slice(),
-        Some(value) => std::slice::from_ref(value),
-        None => &[],
-    }
-    .iter()
-}
-
-/// `NumericDate` (RFC 7519 section 2), a fraction of a second dropped.
-fn date(value: &Value<'_>) -> Option<SystemTime> {
-    let Value::Number(number) = value else { return None };
-    let seconds = number.as_u64().or_else(|| {
-        Duration::try_from_secs_f64(number.as_f64()?).ok().map(|date| date.as_secs())
-    })?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// `cnf` (RFC 8705 section 3.2, RFC 9449 section 6.2). One with a member that we do not know
-/// is no use.
-fn confirmation(cnf: &Value<'_>) -> Result<Confirmation, Failure> {
-    let bad = Failure::Answer("cnf is not usable");
-    let members = cnf.as_object().filter(|members| !members.is_empty()).ok_or(bad)?;
-    let mut confirmation = Confirmation::default();
-    for (name, value) in members.iter() {
-        let text = value.as_str().ok_or(bad)?;
-        match name {
-            "jkt" => confirmation.key = Some(Thumbprint::parse(text).ok_or(bad)?),
-            "x5t#S256" => {
-                confirmation.certificate = Some(CertificateDigest::parse(text).ok_or(bad)?);
-            }
-            _ => return Err(bad),
-        }
-    }
-    Ok(confirmation)
 }

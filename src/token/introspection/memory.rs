@@ -64,9 +64,9 @@ impl Memory {
         }
     }
 
-    pub(super) fn put_active(&mut self, digest: TokenDigest, answer: Answer, asked: Asked) {
+    pub(super) fn put_active(&mut self, digest: TokenDigest, answer: Rc<Answer>, asked: Asked) {
         self.others.pop(&digest);
-        self.active.put(digest, (Rc::new(answer), asked));
+        self.active.put(digest, (answer, asked));
     }
 
     pub(super) fn put_inactive(&mut self, digest: TokenDigest, asked: Asked) {

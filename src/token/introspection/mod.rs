@@ -50,7 +50,7 @@ pub(super) struct Introspector {
     memory: Memory,
     /// When the endpoint failed, other than about one token.
     failed_at: Option<SystemTime>,
-    /// When a failure about one token was last written to the log.
+    /// When a failure was last written to the log.
     logged_at: Option<SystemTime>,
 }
 
@@ -69,7 +69,7 @@ pub(super) enum Lookup {
     /// The issuer says that it is active. What it says besides has still to be checked.
     Active(Rc<Answer>, Introspected),
     /// The issuer says that it is not.
-    Inactive(Introspected),
+    Inactive,
     /// The issuer could not be asked, or did not say. Not the caller's fault.
     Unavailable,
     /// The issuer is asked. Look up again when this has settled, with what was waited for.
@@ -105,8 +105,8 @@ impl Introspector {
         }
     }
 
-    /// What the issuer says of a token, which is of bounded length. `waited` is what the same
-    /// request has waited for before, if it has.
+    /// What the issuer says of a token, which is no longer than tokens may be (the caller
+    /// sees to it). `waited` is what the same request has waited for before, if it has.
     pub(super) fn look_up(
         &mut self,
         token: &str,
@@ -134,6 +134,7 @@ impl Introspector {
     }
 
     /// Whether there is no request to wait for.
+    #[cfg(test)]
     pub(super) fn is_settled(&self, inquiry: Inquiry) -> bool {
         self.queue.is_settled(inquiry)
     }
@@ -218,7 +219,7 @@ impl Introspector {
             return Some(Lookup::Active(Rc::clone(answer), origin));
         }
         let asked = self.memory.inactive(digest)?;
-        origin(&asked, self.settings.negative_max_age).map(Lookup::Inactive)
+        origin(&asked, self.settings.negative_max_age).map(|_| Lookup::Inactive)
     }
 
     /// Whether the endpoint failed a moment ago.
@@ -252,11 +253,14 @@ impl Introspector {
     fn fail(&mut self, digest: TokenDigest, failure: Failure, now: SystemTime, host: &dyn Host) {
         host.count(Counter::IntrospectionFailed);
         self.memory.put_failed(digest, now);
-        // One line in a period: a failure about one token, a caller can cause.
-        let last = if failure.is_of_endpoint() { &mut self.failed_at } else { &mut self.logged_at };
-        let is_news = !is_recent(*last, now);
-        *last = Some(now);
+        let is_news = if failure.is_of_endpoint() {
+            !is_recent(self.failed_at.replace(now), now)
+        } else {
+            // A caller can cause these: one line in a period.
+            !is_recent(self.logged_at, now)
+        };
         if is_news {
+            self.logged_at = Some(now);
             let level = if failure.is_refusal() { LogLevel::Error } else { LogLevel::Warn };
             host.log(level, &format!("introspection at issuer {}: {failure}", self.name));
         }
