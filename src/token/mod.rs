@@ -25,11 +25,14 @@ mod key_store;
 mod keys;
 mod mtls;
 mod request;
+mod roca;
 mod secret;
 mod signature;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "test-faults"))]
+pub mod vectors;
 
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
