@@ -207,11 +207,15 @@ fn write_for_envoy() {
         .iter()
         .map(|suite| {
             let valid = suite.cases.iter().filter(|case| case.expected == Expected::Valid);
+            let native = NativeHost(FakeHost::new());
+            assert!(suite.surprises(&native).is_empty());
             json!({
                 "name": suite.name,
                 "vectors": suite.cases.iter().map(|case| &case.vector).collect::<Vec<_>>(),
                 "verify": valid.map(|case| case.vector.id).collect::<Vec<_>>(),
+                "invalid": suite.count(Expected::Invalid),
                 "refusals": suite.refusals(),
+                "by_host": native.0.verifications.get(),
             })
         })
         .collect();
