@@ -46,7 +46,7 @@ pub use introspection::{ClientAuthentication, IntrospectedTokens, Introspection,
 pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
-pub use mtls::{CertificateSource, MtlsPolicy};
+pub use mtls::{CertificateSource, MtlsPolicy, PeerConnection};
 pub use request::{
     Caller, Credential, Demands, Evidence, Introspected, Outcome, Scheme, Wait, Waited,
 };

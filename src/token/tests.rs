@@ -7,6 +7,7 @@
 )]
 
 mod agreement;
+mod certificates;
 mod fetching;
 mod key_rules;
 mod rules;
