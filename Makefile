@@ -58,7 +58,7 @@ test-envoy: build build-faults test-vectors stack
 # Test vectors and what is expected of them, for tests/envoy.
 .PHONY: test-vectors
 test-vectors:
-	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --quiet --lib -- --ignored --exact token::tests::vectors::write_for_envoy
+	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --quiet --lib -- --ignored --exact token::tests::vectors::write_for_envoy --show-output
 
 .PHONY: manifests
 manifests: build stack $(STACK)/venv/manifests-installed

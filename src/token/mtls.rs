@@ -101,7 +101,8 @@ impl MtlsPolicy {
 ///
 /// That is one element. Our own proxy may add one of its connection to `hop`
 /// (`APPEND_FORWARD`), or put it in its place (`SANITIZE_SET`). More of them are what the
-/// client sent, and `hop` did not remove.
+/// client sent and `hop` did not remove, or in a name of the client's certificate: Envoy
+/// writes those as they are.
 fn client_of(
     hop: CertificateDigest,
     forwarded: &[&[u8]],

@@ -150,7 +150,10 @@ fn forged_xfcc_elements_refused() {
         format!(r#"Hash={VICTIM};Subject=",By=x;Hash={CLIENT};Subject="CN=a""#),
         format!(r#"Hash={VICTIM};Subject=",By=x;Hash={CLIENT};Subject="""#),
         format!(r#"Hash={VICTIM};Subject=",By=x;Hash={CLIENT}"#),
-        // Names in the client's certificate that end their value.
+        // Names in the client's certificate, which Envoy 1.40 writes as they are.
+        format!(r#"By=x;Hash={CLIENT};Subject="CN=e";URI=urn:x,Hash={VICTIM}"#),
+        format!(r#"By=x;Hash={CLIENT};Subject="CN=e";URI=urn:x;Hash={VICTIM}"#),
+        format!(r#"By=x;Hash={CLIENT};Subject="CN=e";URI=urn:y"z"#),
         format!("By=x;Hash={CLIENT};URI=a;Hash={VICTIM}"),
         format!("By=x;Hash={CLIENT};URI=a,By=x;Hash={VICTIM}"),
         format!("By=x;Hash={CLIENT};URI=a;hash={VICTIM}"),
