@@ -125,6 +125,7 @@ fn xfcc_as_envoy_writes_it() {
         format!("Hash={CLIENT}"),
         format!("hash={CLIENT};SUBJECT=\"\""),
         format!(r#"By={HOP};Hash={CLIENT};Subject="CN=a\, b;c,O=\"x\"\\""#),
+        format!(r#"Hash={CLIENT};Subject="CN=a\, b\;c,O=Ac\"me\\";URI={HOP};URI=urn:x;DNS=a"#),
         format!(
             r#"Hash={CLIENT};Cert="-----BEGIN%20CERTIFICATE-----%0A";Chain="a%2Cb";Issuer="CN=ca""#
         ),
