@@ -52,8 +52,13 @@ test-stack: stack
 
 # The compiled module in a real Envoy, in front of real MCP servers.
 .PHONY: test-envoy
-test-envoy: build build-faults stack
+test-envoy: build build-faults test-vectors stack
 	COUNTERSIGN_FAULTS_WASM=$(FAULTS_WASM) $(STACK_NODE) --test --test-concurrency=2 'tests/envoy/*.test.mjs'
+
+# Test vectors and what is expected of them, for tests/envoy.
+.PHONY: test-vectors
+test-vectors:
+	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --quiet --lib -- --ignored --exact token::tests::vectors::write_for_envoy --show-output
 
 .PHONY: manifests
 manifests: build stack $(STACK)/venv/manifests-installed

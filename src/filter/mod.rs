@@ -7,6 +7,8 @@
 
 mod effects;
 mod proxy_wasm_host;
+#[cfg(feature = "test-faults")]
+mod vectors;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
@@ -90,6 +92,10 @@ impl Root {
             host.log(crate::host::LogLevel::Error, "countersign: there is no configuration");
             return false;
         };
+        #[cfg(feature = "test-faults")]
+        if vectors::verified(&document, host) {
+            return true;
+        }
         match config::load(&document, &config::Secrets::from_environment()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {

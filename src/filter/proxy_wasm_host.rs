@@ -23,6 +23,18 @@ pub(super) struct ProxyWasmHost {
     lacks_verification: Cell<bool>,
 }
 
+#[cfg(feature = "test-faults")]
+impl ProxyWasmHost {
+    /// The host as if it had no `verify_signature`.
+    pub(super) fn without_verification() -> Self {
+        ProxyWasmHost { lacks_verification: Cell::new(true), ..ProxyWasmHost::default() }
+    }
+
+    pub(super) fn lacks_verification(&self) -> bool {
+        self.lacks_verification.get()
+    }
+}
+
 impl Host for ProxyWasmHost {
     fn now(&self) -> SystemTime {
         hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH)

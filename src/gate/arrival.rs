@@ -10,7 +10,6 @@ use crate::mcp::StandardHeaders;
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
 use crate::token::{
     CertificateDigest, Credential, PeerConnection, ProofError, Requirement, Scheme, TokenError,
-    presented,
 };
 
 /// Headers that are ours to set. Whoever sends one is forging it.
@@ -249,7 +248,9 @@ pub(super) fn credentials(
     };
     let certificate = match server.mtls.mode {
         Requirement::Off => None,
-        _ => presented(&server.mtls, &peer(), &headers.lines(FORWARDED_CERTIFICATE))
+        _ => server
+            .mtls
+            .presented(&peer(), &headers.lines(FORWARDED_CERTIFICATE))
             .map_err(|error| rejected(error, server, || None))?,
     };
     Ok(Credentials { scheme, token: token.to_owned(), proof, certificate })

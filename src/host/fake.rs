@@ -21,6 +21,8 @@ pub(crate) const START: Duration = Duration::from_secs(1_785_196_800);
 pub(crate) struct FakeHost {
     pub(crate) now: Cell<SystemTime>,
     pub(crate) native: Cell<NativeVerdict>,
+    /// How often it was asked to verify a signature.
+    pub(crate) verifications: Cell<usize>,
     pub(crate) refuse_callouts: Cell<bool>,
     pub(crate) refuse_random: Cell<bool>,
     pub(crate) refuse_shared: Cell<bool>,
@@ -41,6 +43,7 @@ impl FakeHost {
         FakeHost {
             now: Cell::new(SystemTime::UNIX_EPOCH + START),
             native: Cell::new(NativeVerdict::Unsupported),
+            verifications: Cell::new(0),
             refuse_callouts: Cell::new(false),
             refuse_random: Cell::new(false),
             refuse_shared: Cell::new(false),
@@ -78,6 +81,7 @@ impl Host for FakeHost {
     }
 
     fn verify_signature(&self, _: &NativeVerification<'_>) -> NativeVerdict {
+        self.verifications.set(self.verifications.get() + 1);
         self.native.get()
     }
 

@@ -258,14 +258,7 @@ impl Authenticator {
         host: &dyn Host,
     ) -> Result<Option<String>, TokenError> {
         let Confirmation { key, certificate } = confirmation;
-        match (certificate, demands.mtls.mode) {
-            (Some(_), Requirement::Off) => return Err(TokenError::SenderConstrained),
-            (Some(_), _) if credential.certificate != certificate => {
-                return Err(TokenError::Certificate);
-            }
-            (None, Requirement::Required) => return Err(TokenError::NotSenderConstrained),
-            _ => {}
-        }
+        demands.mtls.check(certificate, credential.certificate)?;
         match (key, credential.scheme) {
             (Some(_), _) if demands.dpop.mode == Requirement::Off => {
                 Err(TokenError::SenderConstrained)

@@ -38,6 +38,15 @@ impl CertificateDigest {
     pub(super) fn parse(text: &str) -> Option<Self> {
         parse(text).map(CertificateDigest)
     }
+
+    /// Reads 64 hexadecimal digits, as Envoy has them.
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let byte = |&[high, low]: &[u8; 2]| u8::try_from(digit(high)? << 4 | digit(low)?).ok();
+        let bytes: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
+        bytes.try_into().ok().map(CertificateDigest)
+    }
 }
 
 fn parse(text: &str) -> Option<[u8; 32]> {

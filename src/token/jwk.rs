@@ -12,6 +12,7 @@ use crate::json::{Object, Value};
 
 use super::algorithm::Algorithm;
 use super::confirmation::Thumbprint;
+use super::roca;
 
 /// Smallest RSA modulus, in bits (RFC 7518 section 3.3).
 const MIN_RSA_BITS: usize = 2048;
@@ -244,6 +245,7 @@ fn rsa_key(jwk: &Object<'_>) -> Option<RsaPublicKey> {
         || !minimal(&e)
         || n.len() > MAX_RSA_BITS / 8
         || e.len() > MAX_RSA_EXPONENT_BYTES
+        || roca::has_fingerprint(&n)
     {
         return None;
     }

@@ -286,7 +286,7 @@ fn string(header: &Object<'_>, name: &str) -> Result<Option<String>, TokenError>
 }
 
 /// Verifies a JWS whose payload is any text, as those of published test vectors are.
-#[cfg(test)]
+#[cfg(any(test, feature = "test-faults"))]
 pub(super) fn verify_compact(
     jws: &str,
     keys: &super::KeySet,

@@ -28,6 +28,7 @@ mod known_issuer;
 mod mtls;
 mod request;
 mod revocation;
+mod roca;
 mod secret;
 mod shared_document;
 mod signature;
@@ -35,6 +36,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token_rules;
+#[cfg(any(test, feature = "test-faults"))]
+pub mod vectors;
 
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
@@ -51,7 +54,7 @@ pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType}
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
 pub use kind::is_other_kind;
-pub use mtls::{CertificateSource, MtlsPolicy, PeerConnection, presented};
+pub use mtls::{CertificateSource, MtlsPolicy, PeerConnection};
 pub use request::{
     Caller, Credential, Demands, Evidence, Introspected, Outcome, Recency, Scheme, Wait, Waited,
 };

@@ -7,6 +7,7 @@
 )]
 
 mod agreement;
+mod certificates;
 mod claim_names;
 mod fetching;
 mod introspected;

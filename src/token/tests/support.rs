@@ -212,6 +212,7 @@ impl Host for NativeHost {
     }
 
     fn verify_signature(&self, v: &NativeVerification<'_>) -> NativeVerdict {
+        self.0.verifications.set(self.0.verifications.get() + 1);
         if verify_der(v).is_some() { NativeVerdict::Valid } else { NativeVerdict::Invalid }
     }
 
