@@ -67,7 +67,7 @@ impl Host for ProxyWasmHost {
         let arguments = protobuf(&[
             (0x0a, hash.as_bytes()),
             (0x12, signing.private_key),
-            (0x22, signing.message),
+            (0x1a, signing.message),
         ]);
         hostcalls::call_foreign_function("sign", Some(&arguments))
             .ok()

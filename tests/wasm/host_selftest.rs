@@ -497,6 +497,83 @@ fn shared_data_of_an_older_version_is_a_cas_mismatch() {
     assert_eq!(vm.shared_data("countersign.key"), Some((b"countersign.key".to_vec(), 3)));
 }
 
+/// A guest whose every request makes one write of `key`, conditional on `cas`.
+fn writer(cas: i32) -> Guest {
+    let mut guest = Guest::default();
+    let [key, length] = guest.put("key");
+    guest.on(
+        "proxy_on_request_headers",
+        [call("proxy_set_shared_data", [key, length, key, length, cas])],
+    )
+}
+
+fn last_status(vm: &Vm) -> Status {
+    vm.stream().request_headers(POST, true);
+    vm.calls().last().unwrap().status
+}
+
+#[test]
+fn shared_data_of_a_missing_key_is_written_whatever_the_version() {
+    let vm = writer(7).start(HostFlag::Default);
+    assert_eq!(last_status(&vm), Status::OK);
+    assert_eq!(vm.shared_data("key"), Some((b"key".to_vec(), 1)));
+    assert_eq!(last_status(&vm), Status::CAS_MISMATCH);
+}
+
+#[test]
+fn versions_of_shared_data_count_all_writes() {
+    let vm = writer(0).start(HostFlag::Default);
+    vm.set_shared_data("other", b"value");
+    assert_eq!(last_status(&vm), Status::OK);
+    assert_eq!(vm.shared_data("key").unwrap().1, 2);
+    vm.set_shared_data("other", b"value");
+    assert_eq!(vm.shared_data("other").unwrap().1, 3);
+}
+
+#[test]
+fn vms_of_one_process_share_data_and_draw_different_bytes() {
+    let random = || {
+        let mut guest = Guest::default();
+        let [at, length] = guest.put([0; 16]);
+        guest.on(
+            "proxy_on_request_headers",
+            [call("random_get", [at, length]), call("proxy_set_property", [at, 0, at, length])],
+        )
+    };
+    let draw = |vm: &Vm| {
+        let stream = vm.stream();
+        stream.request_headers(POST, true);
+        stream.filter_state()[""].clone()
+    };
+    let one = random().start(HostFlag::Default);
+    let beside = |vm: &Vm| {
+        let builder = Vm::with_module(HostFlag::Default, &random().assemble());
+        builder.beside(vm).start("{}").unwrap()
+    };
+    let (two, three) = (beside(&one), beside(&one));
+    let drawn = [draw(&one), draw(&two), draw(&three)];
+    assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2] && drawn[0] != drawn[2]);
+
+    one.set_shared_data("key", b"value");
+    assert_eq!(two.shared_data("key"), Some((b"value".to_vec(), 1)));
+    let stranger = random().start(HostFlag::Default);
+    assert_eq!(stranger.shared_data("key"), None);
+}
+
+#[test]
+fn a_lost_race_is_another_vms_write() {
+    let vm = writer(1).start(HostFlag::Default);
+    vm.set_shared_data("key", b"value");
+    vm.lose_races(1);
+    assert_eq!(last_status(&vm), Status::CAS_MISMATCH);
+    assert_eq!(vm.shared_data("key"), Some((b"value".to_vec(), 2)));
+
+    // Writes without a condition cannot lose.
+    let vm = writer(0).start(HostFlag::Default);
+    vm.lose_races(1);
+    assert_eq!(last_status(&vm), Status::OK);
+}
+
 #[test]
 fn the_clock_is_the_tests() {
     let mut guest = Guest::default();

@@ -19,5 +19,6 @@ mod host_selftest;
 mod hostcall_failures;
 mod hostile_host;
 mod lists;
+mod shared_keys;
 mod support;
 mod traps;

@@ -108,3 +108,28 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     *bytes = rest;
     Some(*taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_785_196_800_123);
+        let attempt = |ended| Some(Attempt { at: time, id: [7; 16], ended });
+        let stored =
+            Stored { fetched_at: time, fresh_for: Duration::from_secs(600), digest: [9; 32] };
+        for attempt in [None, attempt(false), attempt(true)] {
+            for stored in [None, Some(stored)] {
+                let record = Record { attempt, stored };
+                let bytes = record.encode();
+                assert!(!bytes.is_empty());
+                assert_eq!(Record::decode(&bytes), Some(record));
+                for end in 0..bytes.len() {
+                    assert_eq!(bytes.get(..end).and_then(Record::decode), None, "{end}");
+                }
+                assert_eq!(Record::decode(&[bytes.as_slice(), &[0]].concat()), None);
+            }
+        }
+    }
+}

@@ -72,9 +72,15 @@ fn entries_mean_the_tokens_that_have_all_they_name() {
 
 #[test]
 fn claims_do_not_run_together() {
-    let token = AccessToken { subject: "a".to_owned(), client_id: "bc".to_owned(), ..token() };
-    assert!(list(json!([{"sub": "a", "client_id": "bc"}])).revokes(&token));
-    assert!(!list(json!([{"sub": "ab", "client_id": "c"}])).revokes(&token));
+    // Also where a claim has the bytes that separate two.
+    for separator in ["", "\u{0}", "\u{1}"] {
+        let (subject, client_id) = (format!("a{separator}b"), "c".to_owned());
+        let token = AccessToken { subject, client_id, ..token() };
+        let same = json!([{"sub": token.subject, "client_id": token.client_id}]);
+        assert!(list(same).revokes(&token));
+        let other = json!([{"sub": "a", "client_id": format!("b{separator}c")}]);
+        assert!(!list(other).revokes(&token), "{separator:?}");
+    }
 }
 
 #[test]

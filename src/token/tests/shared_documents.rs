@@ -401,6 +401,29 @@ fn host_that_stops_sharing_during_a_fetch_keeps_the_document_in_its_worker() {
 }
 
 #[test]
+fn own_newer_document_is_not_given_up_for_the_stored_one() {
+    let mut proxy = Proxy::with(1, &[jwk(1, "k1")]);
+    proxy.advance(REFRESH);
+    proxy.tick();
+    proxy.workers[0].host.refuse_shared.set(true);
+    assert!(proxy.answer(0, jwks(&[jwk(2, "k2")])));
+    proxy.workers[0].host.refuse_shared.set(false);
+    proxy.tick();
+    assert!(proxy.all_have("k2") && proxy.none_has("k1"));
+}
+
+#[test]
+fn stored_document_from_the_future_is_not_taken() {
+    let mut proxy = Proxy::with(2, &[jwk(1, "k1")]);
+    let day = Duration::from_secs(24 * 60 * 60);
+    proxy.workers[0].host.advance(day);
+    assert!(!proxy.workers[0].tick());
+    assert!(proxy.answer(0, jwks(&[jwk(2, "k2")])));
+    proxy.workers[1].tick();
+    assert_eq!(proxy.has("k1"), [None, Some(Freshness::Fresh)]);
+}
+
+#[test]
 fn removed_key_is_gone_in_all_workers_before_their_next_tick() {
     let mut proxy = Proxy::with(3, &[jwk(1, "k1"), jwk(2, "k2")]);
     for worker in &mut proxy.workers {
@@ -612,6 +635,22 @@ fn shared_values_are_not_trusted() {
     proxy.add();
     proxy.tick();
     assert!(proxy.none_has("forged"));
+}
+
+#[test]
+fn lease_in_the_future_is_void() {
+    for ahead in [Duration::from_secs(2), Duration::from_secs(365 * 24 * 3600)] {
+        let mut proxy = Proxy::new(1);
+        let at = u64::try_from((crate::host::fake::START + ahead).as_millis()).unwrap();
+        for at in [at, u64::MAX] {
+            // Under way, and nothing stored.
+            let record = [&[1][..], &at.to_be_bytes(), &[7; 16], &[0]].concat();
+            proxy.overwrite("/record", &record);
+            proxy.workers[0].tick();
+            assert!(proxy.answer_with(0, Some(500), &[], None), "{at}");
+            proxy.advance(DEBOUNCE);
+        }
+    }
 }
 
 #[test]

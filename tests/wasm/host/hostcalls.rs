@@ -5,7 +5,6 @@
 use super::native;
 use super::state::{Call, Callout, Deferred, Direction, LogLine, State, Status};
 use super::wire::Headers;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 use wasmtime::{Caller, Extern, Linker, Memory, Result};
 
@@ -178,10 +177,14 @@ fn link_process(linker: &mut Linker<State>) -> Result<()> {
                 let name = guest.text(n, n_len)?;
                 let arguments = guest.read(a, a_len)?;
                 guest.note(name.clone());
-                if name != "verify_signature" || !guest.state().native_verification {
-                    return Err(Status::NOT_FOUND.into());
-                }
-                let result = native::verify_signature(&arguments).ok_or(Status::BAD_ARGUMENT)?;
+                let result = match name.as_str() {
+                    "verify_signature" if guest.state().native_verification => {
+                        native::verify_signature(&arguments)
+                    }
+                    "sign" if guest.state().native_signing => native::sign(&arguments),
+                    _ => return Err(Status::NOT_FOUND.into()),
+                };
+                let result = result.ok_or(Status::BAD_ARGUMENT)?;
                 guest.give(&result, r, r_len)
             })
         },
@@ -477,8 +480,7 @@ fn link_storage(linker: &mut Linker<State>) -> Result<()> {
             hostcall(caller, "proxy_get_shared_data", |guest| {
                 let key = guest.text(key, key_len)?;
                 guest.note(key.clone());
-                let entry = guest.state().shared_data.get(&key).cloned();
-                let (value, cas) = entry.ok_or(Status::NOT_FOUND)?;
+                let (value, cas) = guest.state().shared_data.get(&key).ok_or(Status::NOT_FOUND)?;
                 guest.give(&value, at, at_len)?;
                 guest.write_word(at_cas, cas)
             })
@@ -491,21 +493,7 @@ fn link_storage(linker: &mut Linker<State>) -> Result<()> {
             hostcall(caller, "proxy_set_shared_data", |guest| {
                 let (key, value) = (guest.text(key, key_len)?, guest.read(at, length)?);
                 guest.note(format!("{key} cas {cas}"));
-                match guest.state().shared_data.entry(key) {
-                    // Envoy checks the version only of a key that exists.
-                    Entry::Vacant(entry) => {
-                        entry.insert((value, 1));
-                    }
-                    Entry::Occupied(mut entry) => {
-                        let (old, version) = entry.get_mut();
-                        if cas != 0 && cas != *version {
-                            return Err(Status::CAS_MISMATCH.into());
-                        }
-                        *old = value;
-                        *version += 1;
-                    }
-                }
-                Ok(())
+                Ok(guest.state().shared_data.set(&key, &value, cas)?)
             })
         },
     )?;

@@ -16,6 +16,7 @@
 
 mod hostcalls;
 mod native;
+mod shared;
 mod state;
 mod stream;
 mod wasi;
@@ -91,6 +92,14 @@ impl Builder {
     pub(crate) fn native_verification(mut self, on: bool) -> Self {
         self.state.native_verification = on;
         self
+    }
+
+    /// Makes it another worker of the process that `vm` is of: it shares its data, and
+    /// draws other random bytes.
+    pub(crate) fn beside(mut self, vm: &Vm) -> Self {
+        self.state.shared_data = vm.peek().shared_data.clone();
+        let seed = self.state.shared_data.sharers() as u64;
+        self.seed(seed)
     }
 
     /// See [`Vm::fail_hostcall`].
@@ -220,6 +229,11 @@ impl Vm {
         self.inner().state().native_verification = on;
     }
 
+    /// Whether the host has the foreign function `sign` (Envoy has).
+    pub(crate) fn set_native_signing(&self, on: bool) {
+        self.inner().state().native_signing = on;
+    }
+
     /// Makes a hostcall (or WASI call) return a status without doing anything.
     pub(crate) fn fail_hostcall(&self, name: &str, which: Which, status: Status) {
         self.inner().state().add_fault(name, which, status);
@@ -311,14 +325,18 @@ impl Vm {
 
     /// A shared value and its version.
     pub(crate) fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.peek().shared_data.get(key).cloned()
+        self.peek().shared_data.get(key)
     }
 
     /// Writes a shared value as another VM of the process would.
     pub(crate) fn set_shared_data(&self, key: &str, value: &[u8]) {
-        let mut inner = self.inner();
-        let entry = inner.state().shared_data.entry(key.to_owned()).or_default();
-        *entry = (value.to_vec(), entry.1 + 1);
+        self.peek().shared_data.set(key, value, 0).expect("unconditional");
+    }
+
+    /// Lets another VM write, with the same value, right before each of the next so many
+    /// conditional writes of any VM that shares this one's data.
+    pub(crate) fn lose_races(&self, races: u32) {
+        self.peek().shared_data.lose_races(races);
     }
 
     /// The trap, if the module trapped. The instance is dead from then on.

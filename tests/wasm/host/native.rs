@@ -1,23 +1,21 @@
-//! The foreign function `verify_signature`, as Envoy encodes and decides it.
+//! The foreign functions `verify_signature` and `sign`, as Envoy encodes and decides them.
 //!
-//! Argument: protobuf `{1 hash_function, 2 public_key (DER SubjectPublicKeyInfo),
-//! 3 signature, 4 text}`; result: protobuf `{1 bool result, 2 string error}`. Keys as
-//! PEM are not built: the filter sends DER. RSASSA-PKCS1-v1_5 and ECDSA with P-256,
-//! P-384 and P-521 (signature as DER) only: no PSS, no EdDSA, as in Envoy.
+//! `verify_signature`: protobuf `{1 hash_function, 2 public_key (DER SubjectPublicKeyInfo),
+//! 3 signature, 4 text}` to `{1 bool result, 2 string error}`. `sign`: `{1 hash_function,
+//! 2 private_key (DER PrivateKeyInfo), 3 text}` to `{1 bool result, 2 signature, 3 string
+//! error}`. Keys as PEM are not built: the filter sends DER. RSASSA-PKCS1-v1_5 and ECDSA
+//! with P-256, P-384 and P-521 (signature as DER) only: no PSS, no EdDSA, as in Envoy. It
+//! signs with P-521, we do not: no test has such a key of ours.
 
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p256::pkcs8::SubjectPublicKeyInfoRef;
-use rsa::pkcs8::{AssociatedOid, DecodePublicKey};
+use rsa::pkcs8::{AssociatedOid, DecodePrivateKey, DecodePublicKey};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// The encoded result, or `None` for what Envoy calls a bad argument.
 pub(super) fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     let arguments = fields(arguments)?;
-    let field = |number: u64| {
-        let value = arguments.iter().rev().find(|(n, _)| *n == number);
-        value.map_or([].as_slice(), |(_, value)| value)
-    };
-    let (hash, key, signature, text) = (field(1), field(2), field(3), field(4));
+    let [hash, key, signature, text] = [1, 2, 3, 4].map(|number| field(&arguments, number));
     if key.is_empty() {
         return None;
     }
@@ -29,8 +27,51 @@ pub(super) fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     };
     Some(match verified {
         Ok(()) => vec![0x08, 0x01],
-        Err(error) => [&[0x12, u8::try_from(error.len()).unwrap()], error.as_bytes()].concat(),
+        Err(error) => delimited(2, error.as_bytes()),
     })
+}
+
+/// The encoded result, or `None` for what Envoy calls a bad argument: no key, or two.
+pub(super) fn sign(arguments: &[u8]) -> Option<Vec<u8>> {
+    let arguments = fields(arguments)?;
+    let [hash, key, text, pem] = [1, 2, 3, 4].map(|number| field(&arguments, number));
+    if key.is_empty() || !pem.is_empty() {
+        return None;
+    }
+    let signed = match hash.to_ascii_lowercase().as_slice() {
+        b"sha256" => sign_with::<Sha256>(key, text),
+        b"sha384" => sign_with::<Sha384>(key, text),
+        b"sha512" => sign_with::<Sha512>(key, text),
+        _ => Err("the hash function is not supported"),
+    };
+    Some(match signed {
+        Ok(signature) => [vec![0x08, 0x01], delimited(2, &signature)].concat(),
+        Err(error) => delimited(3, error.as_bytes()),
+    })
+}
+
+fn sign_with<D: Digest + AssociatedOid>(
+    key: &[u8],
+    text: &[u8],
+) -> Result<Vec<u8>, &'static str> {
+    const FAILED: &str = "Failed to sign.";
+    let hash = D::digest(text);
+    if let Ok(key) = rsa::RsaPrivateKey::from_pkcs8_der(key) {
+        return key.sign(rsa::Pkcs1v15Sign::new::<D>(), &hash).map_err(|_| FAILED);
+    }
+    if let Ok(key) = p256::ecdsa::SigningKey::from_pkcs8_der(key) {
+        let signature: Result<p256::ecdsa::Signature, _> = key.sign_prehash(&hash);
+        return signature
+            .map(|signature| signature.to_der().as_bytes().to_vec())
+            .map_err(|_| FAILED);
+    }
+    if let Ok(key) = p384::ecdsa::SigningKey::from_pkcs8_der(key) {
+        let signature: Result<p384::ecdsa::Signature, _> = key.sign_prehash(&hash);
+        return signature
+            .map(|signature| signature.to_der().as_bytes().to_vec())
+            .map_err(|_| FAILED);
+    }
+    Err("the key cannot be read")
 }
 
 fn verify<D: Digest + AssociatedOid>(
@@ -68,6 +109,24 @@ fn verify<D: Digest + AssociatedOid>(
     verified.map_err(|_| FAILED)
 }
 
+/// The last field of that number, as protobuf has it; empty when there is none.
+fn field<'a>(fields: &[(u64, &'a [u8])], number: u64) -> &'a [u8] {
+    fields.iter().rev().find(|(n, _)| *n == number).map_or(&[], |(_, value)| value)
+}
+
+/// One length-delimited field.
+fn delimited(number: u8, value: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let mut length = value.len();
+    while length > 0x7f {
+        field.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    field.push(length as u8);
+    field.extend(value);
+    field
+}
+
 /// The length-delimited fields of a protobuf message; `None` for anything else.
 fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, &[u8])>> {
     let mut fields = Vec::new();
@@ -99,9 +158,9 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::verify_signature;
+    use super::{field, fields, sign, verify_signature};
     use jwt_simple::prelude::*;
-    use p256::pkcs8::EncodePublicKey;
+    use p256::pkcs8::{EncodePrivateKey, EncodePublicKey};
     use p521::ecdsa::signature::Signer;
 
     const VALID: Option<&[u8]> = Some(&[0x08, 0x01]);
@@ -176,6 +235,40 @@ mod tests {
         let key = [SPKI, &pair.verifying_key().to_sec1_point(false).to_bytes()].concat();
         let signature: p521::ecdsa::Signature = pair.sign(b"text");
         check("sha512", &key, signature.to_der().as_bytes(), "text");
+    }
+
+    /// Signs, and verifies with the public key of `spki`.
+    #[track_caller]
+    fn check_sign(hash: &str, pkcs8: &[u8], spki: &[u8]) {
+        let argument = |parts: [&[u8]; 3]| {
+            let fields = (1_u8..).zip(parts).map(|(number, part)| super::delimited(number, part));
+            fields.collect::<Vec<_>>().concat()
+        };
+        let result = sign(&argument([hash.as_bytes(), pkcs8, b"text"])).unwrap();
+        assert_eq!(result[..2], [0x08, 0x01]);
+        let result = fields(&result[2..]).unwrap();
+        check(hash, spki, field(&result, 2), "text");
+    }
+
+    #[test]
+    fn what_it_signs_it_verifies() {
+        let pair = RS256KeyPair::generate(2048).unwrap();
+        let (key, public) = (pair.to_der().unwrap(), pair.public_key().to_der().unwrap());
+        check_sign("sha256", &key, &public);
+        check_sign("sha512", &key, &public);
+
+        let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+        let public = key.verifying_key().to_public_key_der().unwrap();
+        check_sign("sha256", key.to_pkcs8_der().unwrap().as_bytes(), public.as_bytes());
+    }
+
+    #[test]
+    fn signing_without_a_key_or_with_a_bad_one() {
+        assert_eq!(sign(&arguments("sha256", b"", b"t", "")), None);
+        // Field 4 is a key as PEM: two keys are none.
+        assert_eq!(sign(&arguments("sha256", b"k", b"t", "pem")), None);
+        let refused = sign(&arguments("sha256", b"k", b"t", "")).unwrap();
+        assert_eq!(field(&fields(&refused).unwrap(), 3), b"the key cannot be read");
     }
 
     #[test]

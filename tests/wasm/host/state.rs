@@ -1,6 +1,7 @@
 //! Everything the host knows, as the data of the wasmtime store: hostcalls change
 //! it while the module runs, the test reads it afterwards.
 
+use super::shared::SharedData;
 use super::wire::{Headers, Wire};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -168,6 +169,7 @@ pub(super) struct State {
     pub(super) now: SystemTime,
     pub(super) random: u64,
     pub(super) native_verification: bool,
+    pub(super) native_signing: bool,
     pub(super) plugin_configuration: Vec<u8>,
     pub(super) plugin_name: String,
     pub(super) tick_period: Duration,
@@ -182,7 +184,7 @@ pub(super) struct State {
     pub(super) answer: Option<(Headers, Vec<u8>)>,
     pub(super) metrics: Vec<(u32, String)>,
     pub(super) metric_values: BTreeMap<String, u64>,
-    pub(super) shared_data: HashMap<String, (Vec<u8>, u32)>,
+    pub(super) shared_data: SharedData,
     pub(super) log: Vec<LogLine>,
     pub(super) calls: Vec<Call>,
     pub(super) faults: Vec<Fault>,
@@ -207,6 +209,7 @@ impl State {
             now: UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             random: 0,
             native_verification: true,
+            native_signing: true,
             plugin_configuration: Vec::new(),
             plugin_name: "countersign".to_owned(),
             tick_period: Duration::ZERO,
@@ -220,7 +223,7 @@ impl State {
             answer: None,
             metrics: Vec::new(),
             metric_values: BTreeMap::new(),
-            shared_data: HashMap::new(),
+            shared_data: SharedData::default(),
             log: Vec::new(),
             calls: Vec::new(),
             faults: Vec::new(),
