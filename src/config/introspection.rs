@@ -8,6 +8,7 @@ use rsa::pkcs1::RsaPrivateKeyRef;
 use super::compile::{Bounds, Notes};
 use super::document::{self, Client, ClientMethod, FromEnvironment, Object, Span};
 use super::fetch;
+use super::issuers::TENANT;
 use super::secrets::{Secrets, Value};
 use crate::host::Callout;
 use crate::token::{Algorithm, ClientAuthentication, Introspection, Secret, SigningKey};
@@ -129,7 +130,7 @@ fn client(
             ClientAuthentication::ClientSecretPost { client_id, secret: secret? }
         }
         ClientMethod::PrivateKeyJwt => {
-            if client.audience.is_none() && issuer.contains(super::issuers::TENANT) {
+            if client.audience.is_none() && issuer.contains(TENANT) {
                 let message = "`{tid}` in `issuer` leaves open whom the assertion is for";
                 notes.problem(format!("{path}.audience"), message);
             }

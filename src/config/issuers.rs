@@ -78,7 +78,7 @@ pub(super) struct KnownIssuer {
 
 /// The issuers, in the order of their names.
 pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Known {
-    let known = |(index, (name, issuer)): (usize, (&String, &Object<document::Issuer>))| {
+    let entries = issuers.iter().enumerate().map(|(index, (name, issuer))| {
         let identifiers = match &issuer.tenants {
             Some(tenants) if issuer.issuer.contains(TENANT) => {
                 tenants.iter().map(|tenant| issuer.issuer.replace(TENANT, tenant)).collect()
@@ -88,8 +88,8 @@ pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Kno
         let introspected = issuer.introspection.as_ref().map(|settings| settings.tokens);
         let id = IssuerId(index);
         (name.clone(), KnownIssuer { id, name: name.clone(), identifiers, introspected })
-    };
-    issuers.iter().enumerate().map(known).collect()
+    });
+    entries.collect()
 }
 
 /// Compiles the issuers, in the order of their names.
@@ -148,20 +148,16 @@ fn compile_one(
         notes.problem(format!("{path}.introspection.signed_for"), message);
     }
     let algorithms = algorithms(notes, &path, issuer.algorithms, issuer.jwks.is_some());
-    let keys = issuer.jwks.map(|Object(jwks)| {
+    let keys = optional(issuer.jwks, |jwks| {
         keys::compile(notes, &format!("{path}.jwks"), jwks, &issuer.issuer, &algorithms)
     });
-    let introspection = issuer.introspection.map(|Object(settings)| {
+    let introspection = optional(issuer.introspection, |settings| {
         let path = format!("{path}.introspection");
         introspection::compile(notes, &path, settings, &issuer.issuer, secrets)
     });
-    let revocations = issuer
-        .revocation
-        .map(|Object(revocation)| revocations(notes, &format!("{path}.revocation"), revocation));
-    // Absent is `None`, and refused ends here.
-    let keys = keys.map_or(Some(None), |keys| keys.map(Some));
-    let introspection = introspection.map_or(Some(None), |settings| settings.map(Some));
-    let revocations = revocations.map_or(Some(None), |source| source.map(Some));
+    let revocations = optional(issuer.revocation, |revocation| {
+        revocations(notes, &format!("{path}.revocation"), revocation)
+    });
     Some(Issuer {
         keys: keys?,
         name,
@@ -175,6 +171,17 @@ fn compile_one(
         introspection: introspection?,
         revocations: revocations?,
     })
+}
+
+/// What may be left out: `None` where it is there and refused.
+fn optional<T, U>(
+    member: Option<Object<T>>,
+    compile: impl FnOnce(T) -> Option<U>,
+) -> Option<Option<U>> {
+    match member {
+        Some(Object(member)) => compile(member).map(Some),
+        None => Some(None),
+    }
 }
 
 /// An issuer identifier, or one for each tenant.

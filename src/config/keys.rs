@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::compile::Notes;
 use super::document::{Discovery, InlineKeys, Jwks};
 use super::fetch::{self, Rhythm};
+use super::issuers::TENANT;
 use super::url::Url;
 use crate::token::{Algorithm, KeySet, KeySource, Source};
 
@@ -66,7 +67,7 @@ pub(super) fn compile(
             let source = Source::Discovered {
                 metadata,
                 // Where Entra ID has one metadata document for all tenants, it says so.
-                issuer: issuer.replace(super::issuers::TENANT, "{tenantid}"),
+                issuer: issuer.replace(TENANT, "{tenantid}"),
                 keys_cluster: jwks.keys_cluster,
             };
             Some(KeySource::Remote { source, schedule })
@@ -90,7 +91,7 @@ fn metadata_uri(
     issuer: &str,
     discovery: Discovery,
 ) -> Option<String> {
-    if issuer.contains(super::issuers::TENANT) {
+    if issuer.contains(TENANT) {
         let message = "needs the URL of the metadata of all tenants together, such as `https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration`";
         notes.problem(format!("{path}.metadata_uri"), message);
         return None;

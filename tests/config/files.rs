@@ -2,6 +2,7 @@
 
 use countersign::config::{Secrets, load, schema};
 use countersign::gate::HostMode;
+use serde_json::Value;
 
 #[test]
 fn the_checked_in_schema_is_current() {
@@ -55,4 +56,19 @@ fn the_examples_are_valid() {
     }
     examples.sort();
     assert_eq!(examples, ["dpop", "entra", "mtls-bound", "opaque-introspection"]);
+}
+
+#[test]
+fn the_reference_names_every_member() {
+    let reference = include_str!("../../docs/configuration.md");
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
+    let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let members = types.filter_map(|definition| definition["properties"].as_object());
+    let missing: Vec<&String> = members
+        .flat_map(|members| members.keys())
+        .filter(|member| {
+            !['`', '"', '.'].iter().any(|end| reference.contains(&format!("{member}{end}")))
+        })
+        .collect();
+    assert_eq!(missing, [""; 0]);
 }
