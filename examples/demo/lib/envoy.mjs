@@ -25,9 +25,10 @@ const FILE_LOG = `${TYPES}.access_loggers.file.v3.FileAccessLog`;
  * - `wasm`: file of the filter
  * - `accessLog`: file for every access log
  * - `configure`: may change the filter's configuration; gets it parsed and returns it
+ * - `tls`: see `addTlsListener`
  * - `edit`: may change the finished bootstrap in place
  */
-export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, edit }) {
+export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, tls, edit }) {
   const bootstrap = YAML.parse(origins.reduce((result, [from, to]) => result.replaceAll(from, to), text));
   if ('admin' in ports) bootstrap.admin.address.socket_address.port_value = ports.admin;
   for (const listener of bootstrap.static_resources.listeners) {
@@ -44,8 +45,34 @@ export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLo
     config.vm_config.code.local.filename = wasm ?? config.vm_config.code.local.filename;
     if (configure) config.configuration.value = JSON.stringify(configure(JSON.parse(config.configuration.value)));
   }
+  if (tls) addTlsListener(bootstrap, tls);
   edit?.(bootstrap);
   return bootstrap;
+}
+
+/**
+ * Adds `mcp_tls`: the listener `mcp` once more on `port`, with TLS, where a client may show a
+ * certificate of the CA. `certificates` are of `createCertificates`.
+ */
+function addTlsListener(bootstrap, { port, certificates }) {
+  const { listeners } = bootstrap.static_resources;
+  const listener = structuredClone(listeners.find(({ name }) => name === 'mcp'));
+  const { cert, key } = certificates.files('server');
+  listener.name = 'mcp_tls';
+  listener.address.socket_address.port_value = port;
+  listener.filter_chains[0].transport_socket = {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': `${TYPES}.transport_sockets.tls.v3.DownstreamTlsContext`,
+      // Who comes without one is for the filter to judge.
+      require_client_certificate: false,
+      common_tls_context: {
+        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
+        validation_context: { trusted_ca: { filename: certificates.caFile } },
+      },
+    },
+  };
+  listeners.push(listener);
 }
 
 /**
@@ -57,13 +84,15 @@ export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLo
  * - `directory`: for the rendered bootstrap, Envoy's log and the access log
  * - `bootstrap`: file to use instead of the checked-in one of the mode
  * - `wasm`, `configure`, `edit`: see `renderBootstrap`
+ * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
  *
- * Returns `{ mode, pid, origin, admin, accessLog, log, stop() }`; `accessLog` and `log` are files.
+ * Returns `{ mode, pid, origin, tlsOrigin, admin, accessLog, log, stop() }`; `accessLog` and `log`
+ * are files.
  */
 export async function startEnvoy({
   mode, port, backends, directory, workers = 1, bootstrap = BOOTSTRAPS[mode],
-  wasm = WASM, configure, edit, logLevel = 'info',
+  wasm = WASM, configure, edit, tlsPort, logLevel = 'info',
 }) {
   const [adminPort] = await freePorts(1);
   const origin = `http://127.0.0.1:${port}`;
@@ -75,6 +104,7 @@ export async function startEnvoy({
     wasm,
     accessLog,
     configure,
+    tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
     edit,
   });
   const file = join(directory, `envoy.${mode}.json`);
@@ -97,7 +127,8 @@ export async function startEnvoy({
     logFile: log,
     ready: `${admin}/ready`,
   });
-  return { mode, pid: started.pid, origin, admin, accessLog, log, stop: started.stop };
+  const tlsOrigin = tlsPort && `https://127.0.0.1:${tlsPort}`;
+  return { mode, pid: started.pid, origin, tlsOrigin, admin, accessLog, log, stop: started.stop };
 }
 
 /** All objects with this `@type`, at any depth. */
