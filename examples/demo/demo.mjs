@@ -10,7 +10,7 @@ import { startEnvoy } from './lib/envoy.mjs';
 import { ROOT } from './lib/paths.mjs';
 import { freePorts } from './lib/ports.mjs';
 import { stopAll } from './lib/process.mjs';
-import { SERVERS, resourceUrl, startBackends } from './lib/stack.mjs';
+import { SERVERS, resourceUrl, startBackends, withTlsServers } from './lib/stack.mjs';
 import { table } from './lib/table.mjs';
 import { clientCredentials } from './lib/tokens.mjs';
 import { runBound } from './scenarios/bound.mjs';
@@ -47,7 +47,7 @@ try {
   });
   started.push(backends);
   for (const listener of listeners) {
-    started.push(await startEnvoy({ ...listener, backends, directory, configure: addTlsServers(listener) }));
+    started.push(await startEnvoy({ ...listener, backends, directory, configure: withTlsServers }));
   }
   const envoys = started.slice(1);
 
@@ -61,18 +61,6 @@ try {
   if (process.env.KEEP) await keep(envoys, backends);
 } finally {
   await stopAll(started);
-}
-
-/** The same MCP servers at the listener with TLS, where every token is bound to a certificate. */
-function addTlsServers({ port, tlsPort }) {
-  return (configuration) => ({
-    ...configuration,
-    servers: [...configuration.servers, ...configuration.servers.map(({ dpop: _dpop, ...server }) => ({
-      ...server,
-      resource: server.resource.replace(`http://127.0.0.1:${port}`, `https://127.0.0.1:${tlsPort}`),
-      mtls: { mode: 'required' },
-    }))],
-  });
 }
 
 /** All clients against one MCP server behind one Envoy; each is a process of its own. */

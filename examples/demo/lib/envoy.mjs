@@ -25,10 +25,11 @@ const FILE_LOG = `${TYPES}.access_loggers.file.v3.FileAccessLog`;
  * - `wasm`: file of the filter
  * - `accessLog`: file for every access log
  * - `configure`: may change the filter's configuration; gets it parsed and returns it
+ * - `environment`: variables for the filter, where its secrets are
  * - `tls`: see `addTlsListener`
  * - `edit`: may change the finished bootstrap in place
  */
-export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, tls, edit }) {
+export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, environment, tls, edit }) {
   const bootstrap = YAML.parse(origins.reduce((result, [from, to]) => result.replaceAll(from, to), text));
   if ('admin' in ports) bootstrap.admin.address.socket_address.port_value = ports.admin;
   for (const listener of bootstrap.static_resources.listeners) {
@@ -44,6 +45,7 @@ export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLo
   for (const { config } of ofType(bootstrap, WASM_FILTER)) {
     config.vm_config.code.local.filename = wasm ?? config.vm_config.code.local.filename;
     if (configure) config.configuration.value = JSON.stringify(configure(JSON.parse(config.configuration.value)));
+    if (environment) config.vm_config.environment_variables = { key_values: environment };
   }
   if (tls) addTlsListener(bootstrap, tls);
   edit?.(bootstrap);
@@ -83,7 +85,8 @@ function addTlsListener(bootstrap, { port, certificates }) {
  * - `workers`: worker threads, each with a VM of its own
  * - `directory`: for the rendered bootstrap, Envoy's log and the access log
  * - `bootstrap`: file to use instead of the checked-in one of the mode
- * - `wasm`, `configure`, `edit`: see `renderBootstrap`
+ * - `wasm`, `configure`, `environment`, `edit`: see `renderBootstrap`; `configure` also gets
+ *   `{ origin, tlsOrigin }`, and `environment` may be a function of `backends`
  * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
  *
@@ -92,10 +95,11 @@ function addTlsListener(bootstrap, { port, certificates }) {
  */
 export async function startEnvoy({
   mode, port, backends, directory, workers = 1, bootstrap = BOOTSTRAPS[mode],
-  wasm = WASM, configure, edit, tlsPort, logLevel = 'info',
+  wasm = WASM, configure, environment, edit, tlsPort, logLevel = 'info',
 }) {
   const [adminPort] = await freePorts(1);
   const origin = `http://127.0.0.1:${port}`;
+  const tlsOrigin = tlsPort && `https://127.0.0.1:${tlsPort}`;
   const accessLog = join(directory, `audit.${mode}.jsonl`);
   const log = join(directory, `envoy.${mode}.log`);
   const rendered = renderBootstrap(readFileSync(bootstrap, 'utf8'), {
@@ -103,7 +107,8 @@ export async function startEnvoy({
     origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
     wasm,
     accessLog,
-    configure,
+    configure: configure && ((configuration) => configure(configuration, { origin, tlsOrigin })),
+    environment: typeof environment === 'function' ? environment(backends) : environment,
     tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
     edit,
   });
@@ -127,7 +132,6 @@ export async function startEnvoy({
     logFile: log,
     ready: `${admin}/ready`,
   });
-  const tlsOrigin = tlsPort && `https://127.0.0.1:${tlsPort}`;
   return { mode, pid: started.pid, origin, tlsOrigin, admin, accessLog, log, stop: started.stop };
 }
 

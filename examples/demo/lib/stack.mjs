@@ -20,6 +20,17 @@ export function resourceUrl(origin, server) {
 }
 
 /**
+ * For `configure` of `startEnvoy`: the same MCP servers also at the listener with TLS, where every
+ * token is bound to a certificate.
+ */
+export function withTlsServers(configuration, { origin, tlsOrigin }) {
+  const bound = configuration.servers.map(({ dpop: _dpop, ...server }) => ({
+    ...server, resource: server.resource.replace(origin, tlsOrigin), mtls: { mode: 'required' },
+  }));
+  return { ...configuration, servers: [...configuration.servers, ...bound] };
+}
+
+/**
  * Starts the OAuth server and both MCP servers for the Envoys that will listen at `origins`.
  *
  * `alg` is the OAuth server's signing algorithm, `dpopNonce` its DPOP_NONCE. Logs, keys and
