@@ -10,14 +10,18 @@ import { startEnvoy } from './lib/envoy.mjs';
 import { ROOT } from './lib/paths.mjs';
 import { freePorts } from './lib/ports.mjs';
 import { stopAll } from './lib/process.mjs';
-import { SERVERS, resourceUrl, startBackends } from './lib/stack.mjs';
+import { SERVERS, resourceUrl, startBackends, withTlsServers } from './lib/stack.mjs';
 import { table } from './lib/table.mjs';
 import { clientCredentials } from './lib/tokens.mjs';
+import { runBound } from './scenarios/bound.mjs';
 import { checkStep, checkTap, decided } from './scenarios/check.mjs';
 import { runDirect } from './scenarios/direct.mjs';
 import { CLIENTS, runSdk } from './scenarios/sdk.mjs';
 
 const MODES = ['stream', 'hold'];
+
+/** The MCP servers where proofs of possession need a nonce, as `envoy/envoy.*.yaml` have it. */
+const NONCE = ['typescript'];
 
 /** Time for the last audit records to be written, in ms: a stream is recorded when it ends. */
 const RECORDS_LIMIT = 10_000;
@@ -34,14 +38,16 @@ mkdirSync(directory, { recursive: true });
 
 const started = [];
 try {
-  const ports = await freePorts(MODES.length);
+  const ports = await freePorts(2 * MODES.length);
+  const listeners = MODES.map((mode, index) => ({ mode, port: ports[2 * index], tlsPort: ports[2 * index + 1] }));
   const backends = await startBackends({
-    origins: ports.map((port) => `http://127.0.0.1:${port}`),
+    origins: listeners.flatMap(({ port, tlsPort }) => [`http://127.0.0.1:${port}`, `https://127.0.0.1:${tlsPort}`]),
     directory,
+    dpopNonce: 'required',
   });
   started.push(backends);
-  for (const [index, mode] of MODES.entries()) {
-    started.push(await startEnvoy({ mode, port: ports[index], backends, directory }));
+  for (const listener of listeners) {
+    started.push(await startEnvoy({ ...listener, backends, directory, configure: withTlsServers }));
   }
   const envoys = started.slice(1);
 
@@ -58,14 +64,18 @@ try {
 }
 
 /** All clients against one MCP server behind one Envoy; each is a process of its own. */
-async function runServer({ mode, origin }, server, { issuer }) {
+async function runServer({ mode, origin, tlsOrigin }, server, backends) {
+  const { issuer } = backends;
   const url = resourceUrl(origin, server);
   const foreign = resourceUrl(origin, SERVERS.find((other) => other !== server));
+  const nonce = NONCE.includes(server);
+  const tag = `${mode} ${server}`;
   const runs = await Promise.all([
-    runDirect({ url, foreign, issuer, tag: `${mode} ${server}` }),
-    ...CLIENTS.map((client) => runSdk(client, url)),
+    runDirect({ url, foreign, issuer, tag }),
+    runBound({ url, nonce, tlsUrl: resourceUrl(tlsOrigin, server), backends, tag }),
+    ...CLIENTS.map((client) => runSdk(client, { url, nonce })),
   ]);
-  return runs.flat().map((step) => ({ ...step, mode, server, url, issuer }));
+  return runs.flat().map((step) => ({ mode, server, url, issuer, ...step }));
 }
 
 /** Audit records by decision id; waits until each answered request has its own. */

@@ -6,24 +6,26 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 
 import { startEnvoy } from '../../examples/demo/lib/envoy.mjs';
 import { DEMO, ROOT } from '../../examples/demo/lib/paths.mjs';
 import { freePorts } from '../../examples/demo/lib/ports.mjs';
 import { stopAll } from '../../examples/demo/lib/process.mjs';
-import { SERVERS, resourceUrl, startBackends } from '../../examples/demo/lib/stack.mjs';
+import { SERVERS, resourceUrl, startBackends, withTlsServers } from '../../examples/demo/lib/stack.mjs';
 
-export { ROOT, freePorts, sleep };
+export { ROOT, SERVERS, freePorts, resourceUrl, sleep, withTlsServers };
 
 /** The demo's npm packages, which this folder has no copy of. */
 const packages = createRequire(join(DEMO, 'package.json'));
 export const jose = await import(packages.resolve('jose'));
+export const dpop = await import(packages.resolve('dpop'));
 
 /** Both host modes, each with one worker and with two. */
 export const MATRIX = ['stream', 'hold'].flatMap((mode) => [1, 2].map((workers) => ({ mode, workers })));
@@ -45,13 +47,16 @@ const RECORD_LIMIT = 5_000;
  * One set of backends (see `lib/stack.mjs`) and an Envoy for each entry of `matrix`, which is
  * `{ mode, workers, name?, ...options of startEnvoy }`; `options` are for all Envoys.
  *
- * `ports` moves Envoy clusters to stubs. Returns `{ stacks, issuer, keys, sign(claims, options),
- * tap(), forget(), stop() }`.
+ * `ports` moves Envoy clusters to stubs; `tls` gives every Envoy a listener with TLS as well.
+ * Returns `{ stacks, backends, stop() }`.
  */
-export async function startFleet({ matrix = MODES, alg, ports = {}, ...options } = {}) {
+export async function startFleet({ matrix = MODES, alg, ports = {}, tls = false, ...options } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'countersign-'));
   const listeners = await freePorts(matrix.length);
-  const origins = listeners.map((port) => `http://127.0.0.1:${port}`);
+  const tlsListeners = tls ? await freePorts(matrix.length) : [];
+  const origins = [
+    ...listeners.map((port) => `http://127.0.0.1:${port}`), ...tlsListeners.map((port) => `https://127.0.0.1:${port}`),
+  ];
   const backends = await startBackends({ origins, directory, alg });
   const started = [backends];
   const stop = async () => {
@@ -63,6 +68,7 @@ export async function startFleet({ matrix = MODES, alg, ports = {}, ...options }
     mkdirSync(own);
     const envoy = await startEnvoy({
       port: listeners[index],
+      tlsPort: tlsListeners[index],
       backends: { ...backends, ports: { ...backends.ports, ...ports, ...entry.ports } },
       directory: own,
       ...options,
@@ -110,10 +116,12 @@ class Stack {
    *
    * `headers` are pairs; they replace the default of the same name, and `undefined` removes it.
    * Header text is Latin-1: a character is a byte. `body` is text, a Buffer, or an array of them
-   * to be sent chunked, one by one.
+   * to be sent chunked, one by one. With `tls` (what `node:tls` takes) it goes to the listener
+   * with TLS.
    */
-  send({ server = 'typescript', method = 'POST', path, token, headers = [], body, pause = 0, limit } = {}) {
-    const { host, pathname } = new URL(this.urls[server]);
+  send({ server = 'typescript', method = 'POST', path, token, headers = [], body, pause = 0, limit, tls } = {}) {
+    const origin = tls ? this.tlsOrigin : this.origin;
+    const { host, pathname } = new URL(resourceUrl(origin, server));
     const chunked = Array.isArray(body);
     const content = body === undefined || chunked ? undefined : Buffer.from(body);
     const defaults = [
@@ -136,7 +144,7 @@ class Stack {
     } else if (content) {
       pieces.push(content);
     }
-    return exchange(this.origin, pieces, { pause, method, limit });
+    return exchange(origin, pieces, { pause, method, limit, tls });
   }
 
   /** Calls a tool or another method, in the modern or the legacy era. */
@@ -146,6 +154,13 @@ class Stack {
     return this.send({
       ...options, headers: [...message.headers.filter(([name]) => !given.has(name)), ...headers], body: message.body,
     });
+  }
+
+  /** Asks the OAuth server's admin seam (`idp/admin.mjs`). */
+  async admin(method, path, body) {
+    const response = await fetch(this.backends.admin + path, { method, body: body && JSON.stringify(body) });
+    assert.equal(response.status, 200, await response.clone().text());
+    return response.json();
   }
 
   /** What reached the TypeScript server since `forget()`. */
@@ -223,6 +238,33 @@ export async function sign(payload, header, jwk) {
   return new jose.CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader(header).sign(key);
 }
 
+/**
+ * A DPoP proof (RFC 9449, 4.2) by hand, for a POST of `token` to `url`, signed with the private JWK
+ * `key`; `claims` and `header` replace or, as undefined, remove.
+ */
+export function makeProof({ key, url, token, claims = {}, header = {} }) {
+  const { alg, kid: _kid, use: _use, ...jwk } = publicKey(key);
+  const payload = {
+    jti: randomUUID(),
+    htm: 'POST',
+    htu: url,
+    iat: Math.floor(Date.now() / 1000),
+    ath: createHash('sha256').update(token).digest('base64url'),
+    ...claims,
+  };
+  return sign(payload, { typ: 'dpop+jwt', alg, jwk, ...header }, key);
+}
+
+/** `cnf` of tokens for the holder of `key` (RFC 9449, 6.1). */
+export async function confirmation(key) {
+  return { jkt: await jose.calculateJwkThumbprint(publicKey(key)) };
+}
+
+/** The headers of a call with a bound token. */
+export function bound(token, ...proofs) {
+  return [['authorization', `DPoP ${token}`], ...proofs.map((proof) => ['dpop', proof])];
+}
+
 /** A new private JWK for `alg`. */
 export async function newKey(alg, kid = randomUUID()) {
   const { privateKey } = await jose.generateKeyPair(alg, { extractable: true });
@@ -249,9 +291,10 @@ export async function startStub(handler) {
 }
 
 /** Sends the pieces, `pause` ms apart, and reads until the answer is complete or the peer closes. */
-export async function exchange(origin, pieces, { pause = 0, method = 'POST', limit = ANSWER_LIMIT } = {}) {
+export async function exchange(origin, pieces, { pause = 0, method = 'POST', limit = ANSWER_LIMIT, tls } = {}) {
   const { hostname, port } = new URL(origin);
-  const socket = connect({ host: hostname, port: Number(port) });
+  const address = { host: hostname, port: Number(port) };
+  const socket = tls ? connectTls({ ...address, ...tls }) : connect(address);
   const chunks = [];
   const started = Date.now();
   let timer;
@@ -268,7 +311,7 @@ export async function exchange(origin, pieces, { pause = 0, method = 'POST', lim
   });
   ended.catch(() => {});
   try {
-    await Promise.race([once(socket, 'connect'), ended]);
+    await Promise.race([once(socket, tls ? 'secureConnect' : 'connect'), ended]);
     for (const piece of pieces) {
       if (socket.destroyed) break;
       socket.write(piece);

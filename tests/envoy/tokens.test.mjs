@@ -109,7 +109,7 @@ describe('inline keys', async () => {
         refuses(`rfc9068_2_2: no ${claim}`, () => inline('ES256', { claims: { [claim]: undefined } }), 'token_claim_missing');
       }
       refuses('exp is no number', () => inline('ES256', { claims: { exp: '9999999999' } }), 'token_claim_bad');
-      refuses('rfc9449_7_2: cnf', () => inline('ES256', { claims: { cnf: { jkt: 'x' } } }), 'token_sender_constrained');
+      refuses('rfc7800_3_1: cnf that cannot be read', () => inline('ES256', { claims: { cnf: { jkt: 'x' } } }), 'token_confirmation');
       refuses('unknown issuer', () => inline('ES256', { claims: { iss: 'https://evil.example' } }), 'token_issuer');
       refuses('an issuer of another server', () => inline('ES384', { claims: { iss: 'https://foreign.example' } }), 'token_issuer');
       test('two issuers: the fetched one', async () => assert.equal((await whoami(stack, await stack.token())).status, 200));

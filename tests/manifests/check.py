@@ -133,8 +133,11 @@ class Checker:
             if not isinstance(filter_.config, dict):
                 continue
             result.what.append("configuration")
-            for missing in sorted(filters.key_clusters(filter_.config) - clusters):
-                result.errors.append(f"keys come through cluster {missing!r}, which nothing here makes")
+            for missing in sorted(filters.issuer_clusters(filter_.config) - clusters):
+                result.errors.append(f"an issuer is asked through cluster {missing!r}, which nothing here makes")
+            beside = path.parent / "config.json"
+            if beside.exists() and json.loads(beside.read_text(encoding="utf-8")) != filter_.config:
+                result.errors.append("the configuration is not that of config.json beside it")
             name = "__".join(path.relative_to(self.root).parts)
             number = result.what.count("configuration")
             result.errors += self._configuration(self.extract / f"{name}.{number}.json", filter_.config)

@@ -1,10 +1,17 @@
 """Envoy itself as the judge: bootstraps, and bootstraps made around what a manifest carries."""
 
+import atexit
+import base64
 import copy
+import functools
 import json
+import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+
+import yaml
 
 import filters
 
@@ -14,6 +21,10 @@ MODULE = "target/wasm32-wasip1/release/countersign.wasm"
 HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+
+# Where a bootstrap of the repository has its certificates, and what makes some like them.
+CERTIFICATES = "/etc/envoy/tls/"
+MAKE_CERTIFICATES = Path(__file__).resolve().parents[2] / "examples/demo/lib/certificates.py"
 
 # A validation compiles the module once (seconds of CPU); more than this is a hang.
 TIMEOUT = 120
@@ -25,18 +36,33 @@ class Envoy:
     def __init__(self, binary: Path, module: Path):
         self._binary = binary
         self._module = module
+        self._certificates = _certificates()
 
     def errors(self, bootstrap: str, *arguments: str) -> list[str]:
         """What `envoy --mode validate` says against a bootstrap, as YAML or JSON text."""
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-            file.write(bootstrap.replace(MODULE, str(self._module)))
+            file.write(bootstrap.replace(MODULE, str(self._module)).replace(CERTIFICATES, f"{self._certificates}/"))
             file.flush()
             command = [self._binary, "--mode", "validate", "--log-level", "error", "-c", file.name, *arguments]
-            run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT)
+            run = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, env=self._environment(bootstrap)
+            )
         if run.returncode == 0:
             return []
         said = [line for line in (run.stderr + run.stdout).splitlines() if line.strip()]
         return ["envoy: " + " ".join(said[-4:])[-900:]]
+
+    def _environment(self, bootstrap: str) -> dict[str, str]:
+        """Ours, and a good value for each secret that the filters of a bootstrap read."""
+        try:
+            found = [filter_.config for filter_ in filters.in_envoy(yaml.safe_load(bootstrap))]
+        except ValueError:
+            found = []
+        # A private key where one is asked for; else what is long enough for any secret.
+        private_key = (self._certificates / "client.key").read_text(encoding="utf-8")
+        other = base64.b64encode(bytes(range(32))).decode()
+        secrets = {name: member for config in found for name, member in filters.secrets(config).items()}
+        return os.environ | {name: private_key if member == "key" else other for name, member in secrets.items()}
 
     def resource_errors(self, document: dict) -> list[str]:
         """What Envoy says to the Envoy configuration inside an EnvoyFilter or EnvoyPatchPolicy."""
@@ -45,6 +71,15 @@ class Envoy:
         except (ValueError, KeyError, TypeError) as error:
             return [f"cannot put the patches into a bootstrap: {error!r}"]
         return self.errors(json.dumps(bootstrap))
+
+
+@functools.cache
+def _certificates() -> Path:
+    """A folder with certificates, gone with this process."""
+    made = tempfile.TemporaryDirectory()
+    atexit.register(made.cleanup)
+    subprocess.run([sys.executable, MAKE_CERTIFICATES, made.name], check=True)
+    return Path(made.name)
 
 
 def bootstrap_of(document: dict) -> dict:

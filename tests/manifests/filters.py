@@ -68,10 +68,21 @@ def errors(tree, filters: list[Filter]) -> list[str]:
     return found
 
 
-def key_clusters(config: dict) -> set[str]:
-    """The clusters through which a configuration fetches keys."""
-    issuers = config.get("issuers", {}).values()
-    return {issuer["jwks"]["cluster"] for issuer in issuers if "cluster" in issuer.get("jwks", {})}
+def issuer_clusters(config: dict) -> set[str]:
+    """The clusters through which a configuration asks its issuers."""
+    members = ("cluster", "keys_cluster")
+    return {node[member] for node in dicts(config.get("issuers", {})) for member in members if member in node}
+
+
+def secrets(config: dict) -> dict[str, str]:
+    """The environment variables a configuration reads, each with the member that it is for."""
+    found = {}
+    for node in dicts(config):
+        for member, value in node.items():
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, dict) and item.keys() == {"env"}:
+                    found[item["env"]] = member
+    return found
 
 
 def _from_any(value: dict) -> dict:

@@ -8,12 +8,16 @@ The mistakes are planted in copies of the repository's own files, so the untouch
 """
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+import yaml
+
+import filters
 from check import ROOT, Checker
 from crds import Crds
 from envoy import Envoy
@@ -141,6 +145,17 @@ class CheckTest(unittest.TestCase):
     def test_a_refused_configuration_fails_its_file(self):
         self.assertEqual(self.checker(command=["true"]).check(self.root / WASM_PLUGIN).errors, [])
         self.assertRegex(self.checker(command=["false"]).check(self.root / WASM_PLUGIN).errors[0], "^configuration:")
+
+    def test_a_configuration_that_is_not_the_one_beside_it_fails_its_file(self):
+        folder = self.root / "examples/some"
+        folder.mkdir()
+        bootstrap = folder / "envoy.yaml"
+        shutil.copy(self.root / STREAM, bootstrap)
+        config = next(filters.in_envoy(yaml.safe_load(bootstrap.read_text()))).config
+        (folder / "config.json").write_text(json.dumps(config))
+        self.assertEqual(self.checker().check(bootstrap).errors, [])
+        (folder / "config.json").write_text(json.dumps({**config, "host_mode": "hold"}))
+        self.assertRegex(self.checker().check(bootstrap).errors[0], "not that of config.json beside it")
 
     def test_stream_and_hold_differ_in_mode_and_flag_only(self):
         stream = self.settings(STREAM)

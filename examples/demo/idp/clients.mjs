@@ -1,5 +1,6 @@
-// Who may ask for tokens without a person: the machine clients of the demo (RFC 6749, 4.4).
-// The clients with a person behind them register themselves (RFC 7591).
+// Who may ask for tokens without a person: the machine clients of the demo (RFC 6749, 4.4), and
+// who may ask about tokens (RFC 7662). The clients with a person behind them register themselves
+// (RFC 7591).
 
 /** Scopes of the documentation servers; what each is good for is in `envoy/envoy.*.yaml`. */
 export const SCOPES = ['mcp:connect', 'docs:read', 'docs:admin'];
@@ -13,16 +14,39 @@ export const BACKDATED = 3600;
 /** A secret for a loopback demo is no secret; every client has the same. */
 export const SECRET = 'demo-secret-for-loopback-only';
 
-export const CLIENTS = [
-  machine('demo-admin', SCOPES),
-  machine('demo-reader', ['mcp:connect', 'docs:read']),
-  // Tokens that live for a second.
-  machine('demo-short', SCOPES),
-  // Tokens that were over an hour before they were asked for, with a good signature.
-  machine('demo-expired', SCOPES),
-];
+/**
+ * The clients, for an OAuth server that signs with `alg`; `introspectionKey` is the public JWK of
+ * the client that authenticates with a key.
+ */
+export function createClients({ alg, introspectionKey }) {
+  return [
+    machine('demo-admin', SCOPES),
+    machine('demo-reader', ['mcp:connect', 'docs:read']),
+    // Tokens that live for a second.
+    machine('demo-short', SCOPES),
+    // Tokens that were over an hour before they were asked for, with a good signature.
+    machine('demo-expired', SCOPES),
+    // Tokens that say nothing to anybody but this server.
+    machine('demo-opaque', SCOPES),
+    // Tokens for the holder of a key (RFC 9449, 5.2) and of a certificate (RFC 8705, 3.4) only.
+    // The others may have theirs bound to a key as well, by showing a proof.
+    machine('demo-dpop', SCOPES, { dpop_bound_access_tokens: true }),
+    machine('demo-mtls', SCOPES, { tls_client_certificate_bound_access_tokens: true }),
 
-function machine(id, scopes) {
+    // Who asks about tokens, by each way of authenticating. Answers are signed for whoever
+    // accepts `application/token-introspection+jwt` (RFC 9701).
+    gateway('gateway-basic', alg, { token_endpoint_auth_method: 'client_secret_basic' }),
+    gateway('gateway-post', alg, { token_endpoint_auth_method: 'client_secret_post' }),
+    ...(introspectionKey ? [gateway('gateway-key', alg, {
+      client_secret: undefined,
+      token_endpoint_auth_method: 'private_key_jwt',
+      token_endpoint_auth_signing_alg: introspectionKey.alg,
+      jwks: { keys: [introspectionKey] },
+    })] : []),
+  ];
+}
+
+function machine(id, scopes, metadata) {
   return {
     client_id: id,
     client_secret: SECRET,
@@ -30,5 +54,18 @@ function machine(id, scopes) {
     redirect_uris: [],
     response_types: [],
     scope: scopes.join(' '),
+    ...metadata,
+  };
+}
+
+function gateway(id, alg, metadata) {
+  return {
+    client_id: id,
+    client_secret: SECRET,
+    grant_types: [],
+    redirect_uris: [],
+    response_types: [],
+    introspection_signed_response_alg: alg,
+    ...metadata,
   };
 }

@@ -3,37 +3,61 @@
 //   ISSUER     RFC 8414 issuer, default http://127.0.0.1:PORT
 //   RESOURCES  URLs of the MCP servers it issues tokens for, separated by commas
 //   ALG        signing algorithm, default ES256
-//   KEY_FILE   private JWK Set, made when it does not exist; default: a key in memory
+//   KEY_FILE   private JWK Set, made when it does not exist; default: keys in memory
+//   ADMIN_PORT loopback port of the admin seam (admin.mjs); default: none
+//   TLS_PORT   loopback port with TLS, where clients may show a certificate, with TLS_CERT and
+//              TLS_KEY (PEM files); default: none
+//   DPOP_NONCE required: proofs at the token endpoint need a nonce of ours (RFC 9449, 8)
+//   INTROSPECTION_KEY  public JWK of the introspection client `gateway-key`; default: no such client
 // One JSON line per request and per refusal on standard output; tokens are never written.
 
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
-import { ALGORITHMS, loadOrCreateKeys } from './keys.mjs';
-import { createProvider } from './provider.mjs';
+import { createAdmin } from './admin.mjs';
+import { createClients } from './clients.mjs';
+import { Front } from './front.mjs';
+import { ALGORITHMS, Keys } from './keys.mjs';
+import { createProvider, createState } from './provider.mjs';
 
-const port = Number(process.env.PORT ?? 9000);
-const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`;
-const resources = (process.env.RESOURCES
-  ?? 'http://127.0.0.1:10000/typescript/mcp,http://127.0.0.1:10000/python/mcp').split(',');
-const alg = process.env.ALG ?? 'ES256';
-if (!ALGORITHMS.includes(alg)) throw new Error(`ALG must be one of ${ALGORITHMS.join(', ')}`);
-
-const provider = createProvider({
-  issuer, resources, alg, jwks: await loadOrCreateKeys(process.env.KEY_FILE, alg),
-});
+const {
+  PORT = 9000, ISSUER = `http://127.0.0.1:${PORT}`, ALG = 'ES256', KEY_FILE, ADMIN_PORT, TLS_PORT, TLS_CERT, TLS_KEY,
+  DPOP_NONCE, INTROSPECTION_KEY,
+  RESOURCES = 'http://127.0.0.1:10000/typescript/mcp,http://127.0.0.1:10000/python/mcp',
+} = process.env;
+if (!ALGORITHMS.includes(ALG)) throw new Error(`ALG must be one of ${ALGORITHMS.join(', ')}`);
 
 const log = (entry) => console.log(JSON.stringify({ time: new Date().toISOString(), ...entry }));
-for (const event of ['authorization.error', 'grant.error', 'registration_create.error', 'server_error']) {
-  provider.on(event, (_ctx, error) => {
-    log({ event, error: error.message, detail: error.error_description ?? error.stack });
+const keys = await Keys.load(KEY_FILE, ALG);
+const clients = createClients({ alg: ALG, introspectionKey: INTROSPECTION_KEY && JSON.parse(INTROSPECTION_KEY) });
+const resources = RESOURCES.split(',');
+const state = createState();
+const front = new Front(log);
+
+/** The provider reads its keys once: for others there is another provider, over the same state. */
+function startProvider() {
+  const provider = createProvider({
+    issuer: ISSUER, resources, alg: ALG, keys: keys.list, clients, state, requireNonce: DPOP_NONCE === 'required',
   });
+  const refusals = [
+    'authorization.error', 'grant.error', 'introspection.error', 'registration_create.error', 'revocation.error', 'server_error',
+  ];
+  for (const event of refusals) {
+    provider.on(event, (_ctx, error) => {
+      log({ event, error: error.message, detail: error.error_description ?? error.stack });
+    });
+  }
+  front.provider = provider.callback();
 }
 
-const handle = provider.callback();
-const server = createServer((request, response) => {
-  const path = request.url.split('?', 1)[0];
-  response.on('finish', () => log({ method: request.method, path, status: response.statusCode }));
-  handle(request, response);
-});
-server.listen(port, '127.0.0.1', () => log({ event: 'listening', issuer, alg, resources }));
+startProvider();
+if (ADMIN_PORT) createAdmin({ keys, front, rotated: startProvider }).listen(Number(ADMIN_PORT), '127.0.0.1');
+if (TLS_PORT) {
+  // Any certificate is taken: a token is bound to it by its digest, whoever issued it (RFC 8705, 3).
+  createTlsServer({
+    cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY), requestCert: true, rejectUnauthorized: false,
+  }, front.listen).listen(Number(TLS_PORT), '127.0.0.1');
+}
+createServer(front.listen).listen(Number(PORT), '127.0.0.1', () => log({ event: 'listening', issuer: ISSUER, alg: ALG, resources }));
 process.once('SIGTERM', () => process.exit());

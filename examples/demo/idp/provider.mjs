@@ -3,8 +3,10 @@
 import { randomBytes } from 'node:crypto';
 
 import Provider, { errors } from 'oidc-provider';
+// Not part of its interface: the version is pinned.
+import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
 
-import { BACKDATED, CLIENTS, LIFETIME, SCOPES } from './clients.mjs';
+import { BACKDATED, LIFETIME, SCOPES } from './clients.mjs';
 
 /** Who logs in when the authorization request has no `login_hint`. */
 const DEFAULT_USER = 'alice';
@@ -12,19 +14,31 @@ const DEFAULT_USER = 'alice';
 /** RFC 6749, 3.3: the scope of an authorization request that names none. */
 const DEFAULT_SCOPE = 'mcp:connect';
 
+/** RFC 7518 and RFC 8037 names of the algorithms that DPoP proofs may be signed with. */
+const DPOP_ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA', 'Ed25519'];
+
+/** What outlives a provider: sessions, grants, registered clients, opaque tokens, nonces. */
+export function createState() {
+  return { adapter: createMemoryAdapter(), cookieKey: randomBytes(32).toString('base64url'), nonceSecret: randomBytes(32) };
+}
+
 /**
- * An authorization server for `issuer` that signs access tokens (RFC 9068) with `alg` for the
- * protected resources `resources` (RFC 8707), each one an MCP server's URL, byte for byte.
+ * An authorization server for `issuer` that signs access tokens (RFC 9068) with `alg`, by the
+ * first of `keys`, for the protected resources `resources` (RFC 8707), each one an MCP server's
+ * URL, byte for byte. `requireNonce` is about DPoP proofs at its token endpoint (RFC 9449, 8).
  */
-export function createProvider({ issuer, resources, alg, jwks }) {
+export function createProvider({ issuer, resources, alg, keys, clients, state, requireNonce }) {
   const provider = new Provider(issuer, {
-    jwks,
-    clients: CLIENTS,
+    jwks: { keys },
+    clients,
+    adapter: state.adapter,
     // Also listed here, or a registration that mentions them is refused.
     scopes: ['openid', 'offline_access', ...SCOPES],
-    enabledJWA: { idTokenSigningAlgValues: [alg] },
-    clientDefaults: { id_token_signed_response_alg: alg },
-    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    enabledJWA: {
+      idTokenSigningAlgValues: [alg], introspectionSigningAlgValues: [alg], dPoPSigningAlgValues: DPOP_ALGORITHMS,
+    },
+    clientDefaults: { id_token_signed_response_alg: alg, introspection_signed_response_alg: alg },
+    cookies: { keys: [state.cookieKey] },
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     loadExistingGrant: (ctx) => grantEverything(provider, ctx),
@@ -40,16 +54,25 @@ export function createProvider({ issuer, resources, alg, jwks }) {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       registration: { enabled: true },
+      introspection: { enabled: true },
+      jwtIntrospection: { enabled: true },
+      revocation: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: state.nonceSecret, requireNonce: () => requireNonce },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
+      },
       resourceIndicators: {
         enabled: true,
         // A code or refresh request need not repeat the resource it was granted for.
         useGrantedResource: () => true,
-        getResourceServerInfo: (_ctx, resource) => {
+        getResourceServerInfo: (_ctx, resource, client) => {
           if (!resources.includes(resource)) throw new errors.InvalidTarget();
           return {
             audience: resource,
             scope: SCOPES.join(' '),
-            accessTokenFormat: 'jwt',
+            accessTokenFormat: client.clientId === 'demo-opaque' ? 'opaque' : 'jwt',
             jwt: { sign: { alg } },
           };
         },

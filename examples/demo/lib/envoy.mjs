@@ -25,9 +25,11 @@ const FILE_LOG = `${TYPES}.access_loggers.file.v3.FileAccessLog`;
  * - `wasm`: file of the filter
  * - `accessLog`: file for every access log
  * - `configure`: may change the filter's configuration; gets it parsed and returns it
+ * - `environment`: variables for the filter, where its secrets are
+ * - `tls`: see `addTlsListener`
  * - `edit`: may change the finished bootstrap in place
  */
-export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, edit }) {
+export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLog, configure, environment, tls, edit }) {
   const bootstrap = YAML.parse(origins.reduce((result, [from, to]) => result.replaceAll(from, to), text));
   if ('admin' in ports) bootstrap.admin.address.socket_address.port_value = ports.admin;
   for (const listener of bootstrap.static_resources.listeners) {
@@ -43,9 +45,36 @@ export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLo
   for (const { config } of ofType(bootstrap, WASM_FILTER)) {
     config.vm_config.code.local.filename = wasm ?? config.vm_config.code.local.filename;
     if (configure) config.configuration.value = JSON.stringify(configure(JSON.parse(config.configuration.value)));
+    if (environment) config.vm_config.environment_variables = { key_values: environment };
   }
+  if (tls) addTlsListener(bootstrap, tls);
   edit?.(bootstrap);
   return bootstrap;
+}
+
+/**
+ * Adds `mcp_tls`: the listener `mcp` once more on `port`, with TLS, where a client may show a
+ * certificate of the CA. `certificates` are of `createCertificates`.
+ */
+function addTlsListener(bootstrap, { port, certificates }) {
+  const { listeners } = bootstrap.static_resources;
+  const listener = structuredClone(listeners.find(({ name }) => name === 'mcp'));
+  const { cert, key } = certificates.files('server');
+  listener.name = 'mcp_tls';
+  listener.address.socket_address.port_value = port;
+  listener.filter_chains[0].transport_socket = {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': `${TYPES}.transport_sockets.tls.v3.DownstreamTlsContext`,
+      // Who comes without one is for the filter to judge.
+      require_client_certificate: false,
+      common_tls_context: {
+        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
+        validation_context: { trusted_ca: { filename: certificates.caFile } },
+      },
+    },
+  };
+  listeners.push(listener);
 }
 
 /**
@@ -56,17 +85,21 @@ export function renderBootstrap(text, { ports = {}, origins = [], wasm, accessLo
  * - `workers`: worker threads, each with a VM of its own
  * - `directory`: for the rendered bootstrap, Envoy's log and the access log
  * - `bootstrap`: file to use instead of the checked-in one of the mode
- * - `wasm`, `configure`, `edit`: see `renderBootstrap`
+ * - `wasm`, `configure`, `environment`, `edit`: see `renderBootstrap`; `configure` also gets
+ *   `{ origin, tlsOrigin }`, and `environment` may be a function of `backends`
+ * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
  *
- * Returns `{ mode, pid, origin, admin, accessLog, log, stop() }`; `accessLog` and `log` are files.
+ * Returns `{ mode, pid, origin, tlsOrigin, admin, accessLog, log, stop() }`; `accessLog` and `log`
+ * are files.
  */
 export async function startEnvoy({
   mode, port, backends, directory, workers = 1, bootstrap = BOOTSTRAPS[mode],
-  wasm = WASM, configure, edit, logLevel = 'info',
+  wasm = WASM, configure, environment, edit, tlsPort, logLevel = 'info',
 }) {
   const [adminPort] = await freePorts(1);
   const origin = `http://127.0.0.1:${port}`;
+  const tlsOrigin = tlsPort && `https://127.0.0.1:${tlsPort}`;
   const accessLog = join(directory, `audit.${mode}.jsonl`);
   const log = join(directory, `envoy.${mode}.log`);
   const rendered = renderBootstrap(readFileSync(bootstrap, 'utf8'), {
@@ -74,7 +107,9 @@ export async function startEnvoy({
     origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
     wasm,
     accessLog,
-    configure,
+    configure: configure && ((configuration) => configure(configuration, { origin, tlsOrigin })),
+    environment: typeof environment === 'function' ? environment(backends) : environment,
+    tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
     edit,
   });
   const file = join(directory, `envoy.${mode}.json`);
@@ -97,7 +132,7 @@ export async function startEnvoy({
     logFile: log,
     ready: `${admin}/ready`,
   });
-  return { mode, pid: started.pid, origin, admin, accessLog, log, stop: started.stop };
+  return { mode, pid: started.pid, origin, tlsOrigin, admin, accessLog, log, stop: started.stop };
 }
 
 /** All objects with this `@type`, at any depth. */

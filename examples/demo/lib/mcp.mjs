@@ -1,5 +1,7 @@
 // One MCP request, made by hand: for what a proper client would never send.
 
+import { post } from './http.mjs';
+
 /** The revision of requests made here: one POST is a whole conversation, `initialize` is gone. */
 const REVISION = '2026-07-28';
 
@@ -8,14 +10,14 @@ const OBJECT = { 'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 
 
 /**
  * Posts the JSON-RPC request `method` with `params` to the MCP server at `url`, with the
- * `Mcp-*` headers and the `_meta` of revision 2026-07-28. `headers` are added and may replace any.
+ * `Mcp-*` headers and the `_meta` of revision 2026-07-28. `headers` are added and may replace any;
+ * `tls` is of `post`.
  *
  * Returns `{ status, headers, body }`: `headers` a Fetch `Headers`, `body` the parsed JSON or the text.
  */
-export async function request(url, method, params = {}, headers = {}) {
+export async function request(url, method, params = {}, headers = {}, tls = undefined) {
   const object = params[OBJECT[method]];
-  const response = await fetch(url, {
-    method: 'POST',
+  const { status, headers: received, text } = await post(url, {
     headers: {
       'content-type': 'application/json',
       accept: 'application/json, text/event-stream',
@@ -36,8 +38,8 @@ export async function request(url, method, params = {}, headers = {}) {
         },
       },
     }),
+    tls,
   });
-  const text = await response.text();
-  const json = response.headers.get('content-type')?.startsWith('application/json');
-  return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
+  const json = received.get('content-type')?.startsWith('application/json');
+  return { status, headers: received, body: json ? JSON.parse(text) : text };
 }

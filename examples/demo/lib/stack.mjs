@@ -1,9 +1,11 @@
 // The whole stack on free loopback ports: OAuth server, both MCP servers, Envoy.
 
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { createCertificates } from './certificates.mjs';
 import { startEnvoy } from './envoy.mjs';
 import { DEMO, NODE, PYTHON } from './paths.mjs';
 import { freePorts } from './ports.mjs';
@@ -18,16 +20,34 @@ export function resourceUrl(origin, server) {
 }
 
 /**
+ * For `configure` of `startEnvoy`: the same MCP servers also at the listener with TLS, where every
+ * token is bound to a certificate.
+ */
+export function withTlsServers(configuration, { origin, tlsOrigin }) {
+  const bound = configuration.servers.map(({ dpop: _dpop, ...server }) => ({
+    ...server, resource: server.resource.replace(origin, tlsOrigin), mtls: { mode: 'required' },
+  }));
+  return { ...configuration, servers: [...configuration.servers, ...bound] };
+}
+
+/**
  * Starts the OAuth server and both MCP servers for the Envoys that will listen at `origins`.
  *
- * `alg` is the OAuth server's signing algorithm. Logs and the signing key go to `directory`.
- * Returns `{ issuer, tap, ports, pids, keyFile, stop() }`: `ports` by Envoy cluster name, `tap`
- * the URL of `servers/typescript/tap.mjs`.
+ * `alg` is the OAuth server's signing algorithm, `dpopNonce` its DPOP_NONCE. Logs, keys and
+ * certificates go to `directory`.
+ *
+ * Returns `{ issuer, tlsTokenEndpoint, admin, tap, ports, pids, keyFile, certificates,
+ * introspectionKey, stop() }`: `ports` by Envoy cluster name, `admin` the origin of
+ * `idp/admin.mjs`, `tap` the URL of `servers/typescript/tap.mjs`, `certificates` of
+ * `createCertificates`, `introspectionKey` the ES256 key of the client `gateway-key` as PEM.
  */
-export async function startBackends({ origins, directory, alg = 'ES256' }) {
-  const [idp, typescript, python, tap] = await freePorts(4);
+export async function startBackends({ origins, directory, alg = 'ES256', dpopNonce }) {
+  const [idp, idpTls, idpAdmin, typescript, python, tap] = await freePorts(6);
   const issuer = `http://127.0.0.1:${idp}`;
   const keyFile = join(directory, `idp.${alg}.keys.json`);
+  const certificates = await createCertificates(directory);
+  const { cert, key } = certificates.files('server');
+  const introspection = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const node = (name, script, env, ready) => startProcess({
     name, command: NODE, args: [join(DEMO, script)], env, logFile: join(directory, `${name}.log`), ready,
   });
@@ -37,6 +57,12 @@ export async function startBackends({ origins, directory, alg = 'ES256' }) {
       ISSUER: issuer,
       ALG: alg,
       KEY_FILE: keyFile,
+      ADMIN_PORT: idpAdmin,
+      TLS_PORT: idpTls,
+      TLS_CERT: cert,
+      TLS_KEY: key,
+      ...(dpopNonce && { DPOP_NONCE: dpopNonce }),
+      INTROSPECTION_KEY: JSON.stringify({ ...introspection.publicKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }),
       RESOURCES: origins.flatMap((origin) => SERVERS.map((server) => resourceUrl(origin, server))).join(),
     }, `${issuer}/jwks`),
     node('typescript', 'servers/typescript/main.mjs', { PORT: typescript, TAP_PORT: tap }, `http://127.0.0.1:${tap}/requests`),
@@ -57,10 +83,14 @@ export async function startBackends({ origins, directory, alg = 'ES256' }) {
   }
   return {
     issuer,
+    tlsTokenEndpoint: `https://127.0.0.1:${idpTls}/token`,
+    admin: `http://127.0.0.1:${idpAdmin}`,
     tap: `http://127.0.0.1:${tap}/requests`,
     ports: { idp, mcp_typescript: typescript, mcp_python: python },
     pids: Object.fromEntries(processes.map(({ name, pid }) => [name, pid])),
     keyFile,
+    certificates,
+    introspectionKey: introspection.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     stop: () => stopAll(processes),
   };
 }

@@ -4,6 +4,7 @@
 //   outcome    "result" (default), "error" (a JSON-RPC error) or "refused" (an HTTP status)
 //   statuses   of the MCP requests the step made, in order; default [200]
 //   challenge  parameters that the first answer's WWW-Authenticate must have
+//   reason     the code in the first answer's record
 //   value      the result
 //   code       the JSON-RPC error code
 //   subject    the result is that of `whoami`, and this is who it must name
@@ -35,6 +36,12 @@ export function checkStep(step, records) {
   if ('value' in expected) must(isDeepStrictEqual(step.value, expected.value), `value ${JSON.stringify(step.value)}`);
   if ('code' in expected) must(step.value?.code === expected.code, `code ${step.value?.code}`);
   if (expected.challenge) problems.push(...checkChallenge(requests[0]?.challenge, expected.challenge, step.url));
+  if (expected.reason) {
+    const { code } = records.get(requests[0]?.decision) ?? {};
+    must(code === expected.reason, `reason ${code} instead of ${expected.reason}`);
+    const offered = /(^|, )DPoP .*algs="[^"]+"/.test(requests[0]?.challenge);
+    must(offered || !expected.reason.startsWith('dpop_'), `no DPoP challenge in ${requests[0]?.challenge}`);
+  }
   if (expected.subject && step.outcome === 'result') problems.push(...checkIdentity(step, requests.at(-1)));
   if (step.step === 'connect') {
     const metadata = exchanges.find(({ request }) => request.includes('/.well-known/oauth-protected-resource'));

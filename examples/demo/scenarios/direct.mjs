@@ -47,7 +47,7 @@ export async function runDirect({ url, foreign, issuer, tag }) {
     if (bearer) headers.authorization = `Bearer ${bearer}`;
     const message = [method, params?.name].filter(Boolean).join(' ');
     steps.push({
-      ...outcome(await request(url, method, params, headers), message),
+      ...outcome([await request(url, method, params, headers)], message),
       step: message,
       client: `by hand (${who})`,
       tag: headers[CASE_HEADER],
@@ -57,15 +57,17 @@ export async function runDirect({ url, foreign, issuer, tag }) {
   return steps;
 }
 
-function outcome({ status, headers, body }, message) {
-  const exchange = {
+/** What the last of `answers` (see `request`) comes to, and all of them as exchanges of `message`. */
+export function outcome(answers, message) {
+  const exchanges = answers.map(({ status, headers }) => ({
     request: 'POST',
     message,
     status,
     decision: headers.get('x-countersign-decision-id') ?? undefined,
     challenge: headers.get('www-authenticate') ?? undefined,
-  };
-  return { ...judge(status, body), exchanges: [exchange] };
+  }));
+  const { status, body } = answers.at(-1);
+  return { ...judge(status, body), exchanges };
 }
 
 function judge(status, body) {

@@ -12,11 +12,18 @@ const LIMIT = 60_000;
 /** How much of what a client wrote to standard error is shown, in characters. */
 const LAST_WORDS = 500;
 
+const TYPESCRIPT = { command: NODE, script: 'clients/typescript/main.mjs' };
+const PYTHON_SDK = { command: PYTHON, script: 'clients/python/main.py' };
+const LEGACY = { mode: 'legacy', revision: '2025-11-25' };
+const MODERN = { mode: 'auto', revision: '2026-07-28' };
+
 export const CLIENTS = [
-  { client: 'TypeScript SDK, 2025-11-25', command: NODE, script: 'clients/typescript/main.mjs', mode: 'legacy', revision: '2025-11-25' },
-  { client: 'TypeScript SDK, 2026-07-28', command: NODE, script: 'clients/typescript/main.mjs', mode: 'auto', revision: '2026-07-28' },
-  { client: 'Python SDK, 2025-11-25', command: PYTHON, script: 'clients/python/main.py', mode: 'legacy', revision: '2025-11-25' },
-  { client: 'Python SDK, 2026-07-28', command: PYTHON, script: 'clients/python/main.py', mode: 'auto', revision: '2026-07-28' },
+  { client: 'TypeScript SDK, 2025-11-25', ...TYPESCRIPT, ...LEGACY },
+  { client: 'TypeScript SDK, 2026-07-28', ...TYPESCRIPT, ...MODERN },
+  { client: 'TypeScript SDK, 2025-11-25, DPoP', ...TYPESCRIPT, ...LEGACY, dpop: 'EdDSA' },
+  { client: 'TypeScript SDK, 2026-07-28, DPoP', ...TYPESCRIPT, ...MODERN, dpop: 'ES256' },
+  { client: 'Python SDK, 2025-11-25', ...PYTHON_SDK, ...LEGACY },
+  { client: 'Python SDK, 2026-07-28', ...PYTHON_SDK, ...MODERN },
 ];
 
 /** What each step comes to (see check.mjs): the person starts with no scope and gains two. */
@@ -34,11 +41,12 @@ const EXPECTED = [
 ];
 
 /**
- * Runs one of `CLIENTS` against `url`; returns its steps, each with its `expected`. Steps that a
- * client did not come to have the outcome "missing" and its last words as their value.
+ * Runs one of `CLIENTS` against `url`, where proofs need a nonce if `nonce` says so; returns its
+ * steps, each with its `expected`. Steps that a client did not come to have the outcome "missing"
+ * and its last words as their value.
  */
-export async function runSdk({ client, command, script, mode, revision }, url) {
-  const options = { env: { ...process.env, MODE: mode }, timeout: LIMIT };
+export async function runSdk({ client, command, script, mode, revision, dpop }, { url, nonce }) {
+  const options = { env: { ...process.env, MODE: mode, ...(dpop && { DPOP: dpop }) }, timeout: LIMIT };
   const { stdout, stderr } = await promisify(execFile)(command, [join(DEMO, script), url], options)
     .catch((error) => error);
   const steps = stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line));
@@ -46,6 +54,11 @@ export async function runSdk({ client, command, script, mode, revision }, url) {
   return EXPECTED.map((expected, index) => ({
     ...steps[index] ?? missing,
     client,
-    expected: index === 0 ? { ...expected, value: revision } : expected,
+    expected: index > 0 ? expected : {
+      ...expected,
+      value: revision,
+      // The nonce that the second answer brings is that of all further proofs.
+      ...(dpop && nonce && { statuses: [401, 401, 200] }),
+    },
   }));
 }

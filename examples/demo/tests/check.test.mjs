@@ -90,6 +90,21 @@ test('found: the wrong JSON-RPC error', () => {
   assert.deepEqual(checkStep(step, new Map([['d1', { outcome: 'deny' }]])), ['code -32601']);
 });
 
+test('found: a proof refused for another reason, or without an offer to try again', () => {
+  const challenge = `Bearer resource_metadata="${METADATA}", scope="mcp:connect", DPoP error="invalid_dpop_proof", algs="ES256"`;
+  const step = {
+    step: message, url: SERVER, outcome: 'refused', value: {}, exchanges: [{ request: 'POST', message, status: 401, decision: 'd1', challenge }],
+    expected: {
+      outcome: 'refused', statuses: [401], reason: 'dpop_replay', challenge: { scope: 'mcp:connect', error: 'invalid_dpop_proof' },
+    },
+  };
+  const check = (code) => checkStep(step, new Map([['d1', { outcome: 'deny', code }]]));
+  assert.deepEqual(check('dpop_replay'), []);
+  assert.deepEqual(check('dpop_jkt'), ['reason dpop_jkt instead of dpop_replay']);
+  step.exchanges[0].challenge = challenge.replace('DPoP', 'Other');
+  assert.match(check('dpop_replay').join(), /^no DPoP challenge/);
+});
+
 test('the tap decides what a refused call may leave behind', () => {
   const refused = (mode, status) => ({ step: message, mode, tag: 't', outcome: 'refused', exchanges: [{ message, status }] });
   const trace = (bytes) => [{ headers: [[CASE_HEADER, 't']], bytes }];

@@ -2,6 +2,7 @@
 //
 //   node main.mjs URL          revisions up to 2025-11-25 (the SDK's default)
 //   MODE=auto node main.mjs URL    2026-07-28 where the server has it
+//   DPOP=ES256 node main.mjs URL   tokens bound to a key of this algorithm (RFC 9449)
 //
 // It starts knowing the URL and nothing else. Prints one JSON line per step:
 //   { step, outcome: "result" | "error", value, exchanges }
@@ -12,7 +13,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+import { Client, DpopSession, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 
 import { HeadlessOAuth } from './oauth.mjs';
 
@@ -21,7 +22,7 @@ const mode = process.env.MODE ?? 'legacy';
 const steps = JSON.parse(readFileSync(new URL('../../scenarios/steps.json', import.meta.url), 'utf8'));
 
 let exchanges = [];
-const authProvider = new HeadlessOAuth();
+const authProvider = new HeadlessOAuth(process.env.DPOP && await DpopSession.create({ alg: process.env.DPOP }));
 let transport;
 const client = await report('connect', connect);
 for (const { method, params } of steps) {

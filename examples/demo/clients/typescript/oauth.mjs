@@ -29,6 +29,11 @@ export class HeadlessOAuth {
   #verifier;
   #discovery;
 
+  /** With a `DpopSession` the tokens are bound to its key, and each request brings a proof. */
+  constructor(dpopSession) {
+    if (dpopSession) this.dpop = () => dpopSession;
+  }
+
   state() {
     this.#state = randomUUID();
     return this.#state;
