@@ -14,7 +14,7 @@ help:
 	@echo 'make demo       run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
 	@echo 'make test       run every test'
 	@echo 'make build      build $(WASM)'
-	@echo 'make bench      measure what a request costs Envoy (ROUNDS=21 REQUESTS=1000 LANES=)'
+	@echo 'make bench      measure what a request costs Envoy (ROUNDS=60 REQUESTS=200 LANES=)'
 	@echo 'make lint       check formatting and lints'
 	@echo 'make manifests  check the deployment files (CRDS=folder of CRDs)'
 	@echo 'make schema     write the configuration schema after its types changed'

@@ -13,8 +13,8 @@ import { ROUTER, STEPS, TARGETS, makeLanes, overhead } from './lanes.mjs';
 import { startUpstream } from './load.mjs';
 import { measure } from './run.mjs';
 
-const rounds = setting('ROUNDS', 21);
-const requests = setting('REQUESTS', 1000);
+const rounds = setting('ROUNDS', 60);
+const requests = setting('REQUESTS', 200);
 
 /** The rendered bootstrap, Envoy's log and the generated modules of the last run. */
 const directory = join(ROOT, 'target/bench');
@@ -52,7 +52,8 @@ async function startEnvoy(config, adminPort) {
   });
   const counters = async (names) => {
     if (names.length === 0) return {};
-    const { stats } = await (await fetch(`${admin}/stats?format=json&usedonly`)).json();
+    const filter = encodeURIComponent(`^(${names.join('|')})$`);
+    const { stats } = await (await fetch(`${admin}/stats?format=json&type=Counters&filter=${filter}`)).json();
     return Object.fromEntries(names.map((name) => [name, stats.find((stat) => stat.name === name)?.value ?? 0]));
   };
   return { pid, counters, stop };
