@@ -14,6 +14,7 @@ help:
 	@echo 'make demo       run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
 	@echo 'make test       run every test'
 	@echo 'make build      build $(WASM)'
+	@echo 'make bench      measure what a request costs Envoy (ROUNDS=60 REQUESTS=200 LANES=)'
 	@echo 'make lint       check formatting and lints'
 	@echo 'make manifests  check the deployment files (CRDS=folder of CRDs)'
 	@echo 'make schema     write the configuration schema after its types changed'
@@ -45,10 +46,10 @@ test-rust: build
 	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --lib --bins -- --show-output
 	COUNTERSIGN_WASM=$(WASM) cargo test --locked --test '*'
 
-# The parts of the demo by themselves.
+# The parts of the demo and of the bench by themselves.
 .PHONY: test-stack
 test-stack: stack
-	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs'
+	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs' 'bench/tests/*.test.mjs'
 
 # The compiled module in a real Envoy, in front of real MCP servers.
 .PHONY: test-envoy
@@ -59,6 +60,10 @@ test-envoy: build build-faults test-vectors stack
 .PHONY: test-vectors
 test-vectors:
 	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --quiet --lib -- --ignored --exact token::tests::vectors::write_for_envoy --show-output
+# Figures, with targets that are met or missed; fails only when the run is void.
+.PHONY: bench
+bench: build stack
+	$(STACK_NODE) bench/bench.mjs
 
 .PHONY: manifests
 manifests: build stack $(STACK)/venv/manifests-installed

@@ -1,0 +1,172 @@
+// What is measured, what each lane must have done to count, and what is concluded from it.
+
+import { sign } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { RESOURCE, SigningKey, accessToken, dpopProof } from './credentials.mjs';
+import { countersignChain, nativeChain, wasmChain } from './envoy.mjs';
+import { noopModule, verifyingModule } from './wasm.mjs';
+
+/** The lane that the others are compared with. */
+export const ROUTER = 'router';
+
+/** Our filter's counters of tokens that were, and were not, verified before. */
+const HIT = 'wasmcustom.countersign.token_cache.hits';
+const MISS = 'wasmcustom.countersign.token_cache.misses';
+
+/** One request and no session. */
+const REVISION = '2026-07-28';
+/** The tool that all lanes call. */
+const CALLED = 'search_docs';
+
+/** A tool whose scope no token here has. */
+export const FORBIDDEN = 'delete_doc';
+
+/**
+ * All lanes, in the order in which a round runs them. Modules made here go to `directory`.
+ *
+ * - `id`: the listener and the name for `LANES=`
+ * - `name`: in the table
+ * - `chain`: of Envoy's filters, the router left out
+ * - `request(tool)`: a new call, signed as it is made
+ * - `enforces`: whether it must refuse the forbidden tool
+ * - `counters`: counters of Envoy that each request must have raised by one; a lane that is not
+ *   what its name says, such as a hit that misses, is an error
+ * - `peer`: the lane of Envoy's own filters with which it is compared
+ */
+export function makeLanes(directory) {
+  const keys = Object.fromEntries(['ES256', 'RS256', 'PS256', 'EdDSA'].map((alg) => [alg, new SigningKey(alg)]));
+  const jwks = { keys: Object.values(keys).map(({ published }) => published) };
+  // Native filters take no key of an algorithm they do not know.
+  const nativeJwks = { keys: [keys.ES256.published, keys.RS256.published] };
+  const proofKeys = { ES256: new SigningKey('ES256'), EdDSA: new SigningKey('EdDSA') };
+
+  const bearer = (token, tool) => message({ authorization: `Bearer ${token}` }, tool);
+  const same = (alg) => {
+    const token = accessToken(keys[alg]);
+    return (tool) => bearer(token, tool);
+  };
+  const another = (alg) => (tool) => bearer(accessToken(keys[alg]), tool);
+  const proven = (alg) => {
+    const token = accessToken(keys.ES256, proofKeys[alg]);
+    return (tool) => message({ authorization: `DPoP ${token}`, dpop: dpopProof(proofKeys[alg], token) }, tool);
+  };
+  const wasm = (id, module) => {
+    const file = join(directory, `${id}.wasm`);
+    writeFileSync(file, module);
+    return wasmChain(id, file);
+  };
+  const native = (id, alg, cache) => ({
+    id,
+    name: `native chain, ${alg}, ${cache ? 'JWT cache' : 'no cache'}`,
+    chain: nativeChain({ jwks: nativeJwks, cache }),
+    request: same(alg),
+    enforces: true,
+    counters: [`http.${id}.jwt_authn.${cache ? 'jwt_cache_hit' : 'allowed'}`],
+  });
+  const ours = (id, name, { mode = 'stream', request, counter = HIT, peer, ...options }) => ({
+    id,
+    name: `ours, ${name}`,
+    chain: countersignChain({ mode, jwks, ...options }),
+    request,
+    enforces: true,
+    counters: [counter],
+    peer,
+    log: options.log,
+  });
+  const dpop = { server: { dpop: { mode: 'required' } } };
+
+  return [
+    { id: ROUTER, name: 'router only', chain: [], request: same('ES256') },
+    { id: 'noop', name: 'no-op Wasm', chain: wasm('noop', noopModule()), request: same('ES256') },
+    {
+      id: 'verify',
+      name: 'no-op Wasm, one native ES256 verification',
+      chain: wasm('verify', verifyingModule(signedExample(keys.ES256))),
+      request: same('ES256'),
+    },
+    native('native-es256-cached', 'ES256', true),
+    native('native-rs256-cached', 'RS256', true),
+    native('native-es256', 'ES256', false),
+    native('native-rs256', 'RS256', false),
+    ours('hit', 'verified token', { request: same('ES256'), peer: 'native-es256-cached' }),
+    ours('hit-hold', 'verified token, hold', { mode: 'hold', request: same('ES256'), peer: 'native-es256-cached' }),
+    ours('hit-bare', 'verified token, no identity headers', { request: same('ES256'), peer: 'native-es256-cached', audit: { identity_headers: false } }),
+    ours('hit-log', 'verified token, record logged', { request: same('ES256'), peer: 'native-es256-cached', log: true }),
+    ours('miss-es256', 'new token, ES256', { request: another('ES256'), counter: MISS, peer: 'native-es256' }),
+    ours('miss-rs256', 'new token, RS256', { request: another('RS256'), counter: MISS, peer: 'native-rs256' }),
+    ours('miss-ps256', 'new token, PS256 (in the module)', { request: another('PS256'), counter: MISS, peer: 'native-rs256' }),
+    ours('miss-eddsa', 'new token, EdDSA (in the module)', { request: another('EdDSA'), counter: MISS, peer: 'native-es256' }),
+    ours('dpop-es256', 'DPoP, ES256', { request: proven('ES256'), peer: 'native-es256', ...dpop }),
+    ours('dpop-es256-hold', 'DPoP, ES256, hold', { mode: 'hold', request: proven('ES256'), peer: 'native-es256', ...dpop }),
+    ours('dpop-eddsa', 'DPoP, EdDSA (in the module)', { request: proven('EdDSA'), peer: 'native-es256', ...dpop }),
+  ];
+}
+
+/** What a lane costs above the router. */
+export const overhead = (lane) => ({ [lane]: 1, [ROUTER]: -1 });
+
+/** One verification by the host, and a proof beyond that: what is ours of it. */
+const VERIFICATION = { verify: 1, noop: -1 };
+const OWN_PART_OF_PROOF = { 'dpop-es256': 1, hit: -1, verify: -1, noop: 1 };
+
+/** What the project promises, at most `limit`: ratios, and one time in µs. `of` and `to` as in `figures.mjs`. */
+export const TARGETS = [
+  { name: 'verified token / native chain with JWT cache', of: overhead('hit'), to: overhead('native-es256-cached'), limit: 0.6, digits: 2 },
+  { name: '  in hold', of: overhead('hit-hold'), to: overhead('native-es256-cached'), limit: 0.6, digits: 2 },
+  { name: 'DPoP ES256 / native ES256 chain without cache', of: overhead('dpop-es256'), to: overhead('native-es256'), limit: 1, digits: 2 },
+  { name: '  in hold', of: overhead('dpop-es256-hold'), to: overhead('native-es256'), limit: 1, digits: 2 },
+  { name: 'ES256 proof without its native verification, µs', of: OWN_PART_OF_PROOF, limit: 40, digits: 1 },
+];
+
+/** Where the time goes, in µs, by subtraction. */
+export const STEPS = [
+  { name: 'a Wasm filter that does nothing', of: overhead('noop') },
+  { name: 'our filter beyond that, token verified before', of: { hit: 1, noop: -1 } },
+  { name: '  hold instead of stream', of: { 'hit-hold': 1, hit: -1 } },
+  { name: '  without identity headers', of: { 'hit-bare': 1, hit: -1 } },
+  { name: '  with the record in an access log', of: { 'hit-log': 1, hit: -1 } },
+  { name: 'one native ES256 verification', of: VERIFICATION },
+  { name: 'an ES256 token the first time', of: { 'miss-es256': 1, hit: -1 } },
+  { name: '  beside its verification', of: { 'miss-es256': 1, hit: -1, verify: -1, noop: 1 } },
+  { name: 'an RS256 token the first time', of: { 'miss-rs256': 1, hit: -1 } },
+  { name: 'a PS256 token the first time', of: { 'miss-ps256': 1, hit: -1 } },
+  { name: 'an EdDSA token the first time', of: { 'miss-eddsa': 1, hit: -1 } },
+  { name: 'an ES256 proof', of: { 'dpop-es256': 1, hit: -1 } },
+  { name: '  beside its verification', of: OWN_PART_OF_PROOF },
+  { name: 'an EdDSA proof', of: { 'dpop-eddsa': 1, hit: -1 } },
+];
+
+/** A call as bytes, with credentials in `headers`. */
+function message(headers, tool = CALLED) {
+  const { host, pathname } = new URL(RESOURCE);
+  const body = JSON.stringify({
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'tools/call',
+    params: {
+      name: tool,
+      arguments: { query: 'proof of possession' },
+      _meta: { 'io.modelcontextprotocol/protocolVersion': REVISION, 'io.modelcontextprotocol/clientCapabilities': {} },
+    },
+  });
+  const lines = Object.entries({
+    host,
+    'user-agent': 'countersign-bench',
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+    'content-length': body.length,
+    'mcp-protocol-version': REVISION,
+    'mcp-method': 'tools/call',
+    'mcp-name': tool,
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`POST ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
+}
+
+/** What the host is to verify in each request of `verify`: as long as a proof's signing input is. */
+function signedExample({ privateKey, publicKey }) {
+  const text = Buffer.alloc(500, 'proof');
+  return { spki: publicKey.export({ format: 'der', type: 'spki' }), signature: sign('sha256', text, privateKey), text };
+}
