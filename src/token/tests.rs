@@ -10,5 +10,5 @@ mod agreement;
 mod fetching;
 mod key_rules;
 mod rules;
-mod support;
+pub(super) mod support;
 mod vectors;
