@@ -242,7 +242,8 @@ impl Header {
 /// Header parameters whose presence refuses a JWS. No extension is understood,
 /// so `crit` always names one that is not (RFC 7515 section 4.1.11), and `b64`
 /// (RFC 7797) changes what is signed. A token that brings its own key, in `jwk` or
-/// `x5c`, is an attempt to choose it; a DPoP proof has to, in `jwk`. `jku` and `x5u` are merely never followed.
+/// `x5c`, is an attempt to choose it; a DPoP proof has to, in `jwk`. `jku` and `x5u` are
+/// merely never followed.
 const REFUSED_PARAMETERS: [(&str, &str); 4] = [
     ("crit", "crit is not supported"),
     ("b64", "b64 is not supported"),
