@@ -22,7 +22,7 @@ use crate::token::confirmation::Thumbprint;
 use crate::token::error::ProofError;
 
 /// Number of shards, a power of two. Many, so that a shard stays small enough to be copied
-/// for each proof; few enough to be made while a configuration loads, at some 2 µs each,
+/// for each proof; few enough to be made while a configuration loads, at a few µs each,
 /// once in the life of a proxy.
 pub(super) const SHARDS: u16 = 8192;
 
