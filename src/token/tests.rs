@@ -19,6 +19,6 @@ mod providers;
 mod revocations;
 mod rules;
 mod shared_documents;
-mod support;
+pub(super) mod support;
 mod tenants;
 mod vectors;

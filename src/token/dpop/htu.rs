@@ -7,7 +7,8 @@ const MAX_HTU: usize = 2048;
 
 /// Whether `htu` names `url`, the query and fragment of either aside (RFC 9449 section
 /// 4.3, number 9): the same bytes, or the same after the normalisation of RFC 3986
-/// sections 6.2.2 and 6.2.3. What is no URL with an authority names nothing.
+/// sections 6.2.2 and 6.2.3. `url` is a configured one, with a host and without a user,
+/// and what is the same has them neither more nor less.
 pub(super) fn names(htu: &str, url: &str) -> bool {
     if htu.len() > MAX_HTU {
         return false;
@@ -21,16 +22,11 @@ fn target(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// In normal form. `None` also where a user is named, which no resource identifier does
-/// and which makes hosts look like what they are not.
+/// In normal form; `None` for what is no URI.
 fn normalised(url: &str) -> Option<String> {
     let uri = Uri::parse(url).ok()?;
-    let authority = uri.authority()?;
-    if authority.has_userinfo() || authority.host().is_empty() {
-        return None;
-    }
     let mut normal = uri.normalize().into_string();
-    // RFC 3986 section 6.2.3: the one rule of http and https that the library leaves to us.
+    // RFC 3986 section 6.2.3, for http and https; the library leaves it to us.
     if uri.path().is_empty() {
         normal.push('/');
     }

@@ -11,6 +11,8 @@ mod nonce;
 mod policy;
 mod proof;
 mod replay;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use nonce::NonceKey;

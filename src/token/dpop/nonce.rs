@@ -4,6 +4,7 @@
 //! the URL it is for, so that any worker with the key can check it. Where it is good is
 //! where the key is: `replica` keys never leave the proxy and end with it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
@@ -28,11 +29,8 @@ pub(super) const KEY_ROTATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far a nonce may be from the future: the clocks of replicas differ.
 const MAX_AHEAD: Duration = Duration::from_secs(30);
 
-/// First byte of a nonce, for the day its format changes.
-const VERSION: u8 = 1;
-
-/// Bytes of version and time.
-const STAMP: usize = 1 + 8;
+/// Bytes of the time in a nonce: seconds since 1970.
+const TIME: usize = 8;
 
 /// Bytes of the HMAC in a nonce, of 32: at least half is what RFC 2104 section 5 asks for.
 const TAG: usize = 24;
@@ -123,61 +121,46 @@ impl Nonces {
         now: SystemTime,
         host: &dyn Host,
     ) -> Result<Keys<'_>, HostError> {
-        match scope {
-            NonceScope::Cluster => Ok(Keys::Cluster(&self.cluster)),
-            NonceScope::Replica => ReplicaKeys::current(now, host).map(Keys::Replica),
-        }
+        let keys = match scope {
+            NonceScope::Cluster => self.cluster.iter().map(|key| key.0.as_slice().into()).collect(),
+            NonceScope::Replica => {
+                let ReplicaKeys { issuing, previous, .. } = ReplicaKeys::current(now, host)?;
+                vec![issuing.to_vec().into(), previous.to_vec().into()]
+            }
+        };
+        Ok(Keys(keys))
     }
 }
 
 /// The keys of a scope, the one that issues first.
-enum Keys<'k> {
-    Cluster(&'k [NonceKey]),
-    Replica(ReplicaKeys),
-}
+struct Keys<'k>(Vec<Cow<'k, [u8]>>);
 
 impl Keys<'_> {
     fn issue(&self, url: &str, now: SystemTime) -> Option<String> {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-        let mut nonce = vec![VERSION];
-        nonce.extend(seconds.to_be_bytes());
-        let tag = hmac(self.all().next()?, &nonce, url)?.finalize().into_bytes();
-        nonce.extend(tag.iter().take(TAG));
+        let time: [u8; TIME] = seconds.to_be_bytes();
+        let tag = hmac(self.0.first()?, time, url)?.finalize().into_bytes();
+        let nonce: Vec<u8> = time.into_iter().chain(tag.into_iter().take(TAG)).collect();
         Some(URL_SAFE_NO_PAD.encode(nonce))
     }
 
     /// When a nonce was made, if one of these keys made it for this URL.
     fn verify(&self, nonce: &str, url: &str) -> Option<SystemTime> {
-        // Also the bound on what is decoded.
-        if nonce.len() != base64::encoded_len(STAMP + TAG, false)? {
-            return None;
-        }
-        let nonce = URL_SAFE_NO_PAD.decode(nonce).ok()?;
-        let (stamp, tag) = nonce.split_first_chunk::<STAMP>()?;
-        let (version, seconds) = stamp.split_first()?;
-        let is_by =
-            |key| hmac(key, stamp, url).is_some_and(|m| m.verify_truncated_left(tag).is_ok());
-        if *version != VERSION || tag.len() != TAG || !self.all().any(is_by) {
-            return None;
-        }
-        let seconds = u64::from_be_bytes(seconds.try_into().ok()?);
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &[u8]> {
-        let (cluster, replica) = match self {
-            Keys::Cluster(keys) => (*keys, None),
-            Keys::Replica(keys) => (Default::default(), Some([&keys.issuing[..], &keys.previous])),
+        let nonce: [u8; TIME + TAG] = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
+        let (time, tag) = nonce.split_first_chunk()?;
+        let made_it = |key: &Cow<'_, [u8]>| {
+            hmac(key, *time, url).is_some_and(|h| h.verify_truncated_left(tag).is_ok())
         };
-        cluster.iter().map(|key| key.0.as_slice()).chain(replica.into_iter().flatten())
+        let made_at = Duration::from_secs(u64::from_be_bytes(*time));
+        if self.0.iter().any(made_it) { SystemTime::UNIX_EPOCH.checked_add(made_at) } else { None }
     }
 }
 
-/// Over a purpose, so that the key cannot be made to vouch for something else; all parts
-/// but the last have one length.
-fn hmac(key: &[u8], stamp: &[u8], url: &str) -> Option<Hmac<Sha256>> {
-    let mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-    Some(mac.chain_update(b"countersign dpop nonce").chain_update(stamp).chain_update(url))
+/// Over a purpose, so that the key vouches for nothing else, with the number of the format.
+/// All parts but the last have one length.
+fn hmac(key: &[u8], time: [u8; TIME], url: &str) -> Option<Hmac<Sha256>> {
+    let hmac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    Some(hmac.chain_update(b"countersign dpop nonce 1").chain_update(time).chain_update(url))
 }
 
 /// The keys of this proxy, in shared data: random, never configured, never sent.

@@ -22,7 +22,8 @@ use crate::token::confirmation::Thumbprint;
 use crate::token::error::ProofError;
 
 /// Number of shards, a power of two. Many, so that a shard stays small enough to be copied
-/// for each proof; few enough to be made within some 20 ms, once in the life of a proxy.
+/// for each proof; few enough to be made while a configuration loads, at a few µs each,
+/// once in the life of a proxy.
 pub(super) const SHARDS: u16 = 8192;
 
 /// Most marks of a shard: with its header it takes 4 KiB.
@@ -113,12 +114,10 @@ impl Mark {
             .finalize()
             .into();
         let (shard, rest) = digest.split_first_chunk()?;
-        let whole = good_until.as_secs();
-        let rounded = if good_until.subsec_nanos() == 0 { whole } else { whole.checked_add(1)? };
         Some(Mark {
             shard: u16::from_be_bytes(*shard) % SHARDS,
             digest: *rest.first_chunk()?,
-            until: u32::try_from(rounded).ok()?,
+            until: u32::try_from(good_until.as_secs()).ok()?,
         })
     }
 

@@ -20,10 +20,10 @@ use crate::token::{
 };
 
 pub(super) const ISSUER: &str = "https://idp.example.com";
-pub(super) const AUDIENCE: &str = "https://mcp.example.com/mcp";
+pub(in crate::token) const AUDIENCE: &str = "https://mcp.example.com/mcp";
 pub(super) const SKEW: u64 = 30;
 
-pub(super) const ALL: [Algorithm; 10] = [
+pub(in crate::token) const ALL: [Algorithm; 10] = [
     Algorithm::Es256,
     Algorithm::Es384,
     Algorithm::Es512,
@@ -37,11 +37,11 @@ pub(super) const ALL: [Algorithm; 10] = [
 ];
 
 /// Seconds since 1970 of the fake host's clock.
-pub(super) fn now() -> u64 {
+pub(in crate::token) fn now() -> u64 {
     START.as_secs()
 }
 
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(in crate::token) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -57,7 +57,7 @@ pub(super) fn claims() -> Value {
 }
 
 /// `value` with one member replaced, or removed by `Value::Null`.
-pub(super) fn with(mut value: Value, name: &str, member: Value) -> Value {
+pub(in crate::token) fn with(mut value: Value, name: &str, member: Value) -> Value {
     let object = value.as_object_mut().unwrap();
     if member.is_null() {
         object.remove(name);
@@ -67,16 +67,16 @@ pub(super) fn with(mut value: Value, name: &str, member: Value) -> Value {
     value
 }
 
-pub(super) fn signing_input(header: &Value, claims: &Value) -> String {
+pub(in crate::token) fn signing_input(header: &Value, claims: &Value) -> String {
     format!("{}.{}", encode(header.to_string()), encode(claims.to_string()))
 }
 
 /// A token signed with the key of `seed`.
-pub(super) fn sign(seed: u8, header: &Value, claims: &Value) -> String {
+pub(in crate::token) fn sign(seed: u8, header: &Value, claims: &Value) -> String {
     sign_raw(seed, &header.to_string(), &claims.to_string())
 }
 
-pub(super) fn sign_raw(seed: u8, header: &str, claims: &str) -> String {
+pub(in crate::token) fn sign_raw(seed: u8, header: &str, claims: &str) -> String {
     let input = format!("{}.{}", encode(header), encode(claims));
     let signature = SigningKey::from_bytes(&[seed; 32]).sign(input.as_bytes());
     format!("{input}.{}", encode(signature.to_bytes()))
@@ -92,7 +92,7 @@ pub(super) fn with_claim(name: &str, member: Value) -> String {
 }
 
 /// The public JWK of the key of `seed`.
-pub(super) fn jwk(seed: u8, kid: &str) -> Value {
+pub(in crate::token) fn jwk(seed: u8, kid: &str) -> Value {
     let key = SigningKey::from_bytes(&[seed; 32]).verifying_key();
     json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": encode(key.as_bytes())})
 }
@@ -161,7 +161,7 @@ pub(super) fn ask(
     authenticator.authenticate(&credential, &demands, waited, host)
 }
 
-pub(super) fn dpop(mode: Requirement) -> DpopPolicy {
+pub(in crate::token) fn dpop(mode: Requirement) -> DpopPolicy {
     DpopPolicy {
         mode,
         algorithms: ALL.to_vec(),
@@ -200,7 +200,7 @@ pub(super) fn refusal(token: &str) -> TokenError {
 }
 
 /// A host that verifies as Envoy does: DER keys, DER signatures, no PSS, no Ed25519.
-pub(super) struct NativeHost(pub(super) FakeHost);
+pub(in crate::token) struct NativeHost(pub(in crate::token) FakeHost);
 
 impl Host for NativeHost {
     fn now(&self) -> std::time::SystemTime {

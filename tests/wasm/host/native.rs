@@ -50,10 +50,7 @@ pub(super) fn sign(arguments: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-fn sign_with<D: Digest + AssociatedOid>(
-    key: &[u8],
-    text: &[u8],
-) -> Result<Vec<u8>, &'static str> {
+fn sign_with<D: Digest + AssociatedOid>(key: &[u8], text: &[u8]) -> Result<Vec<u8>, &'static str> {
     const FAILED: &str = "Failed to sign.";
     let hash = D::digest(text);
     if let Ok(key) = rsa::RsaPrivateKey::from_pkcs8_der(key) {
