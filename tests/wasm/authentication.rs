@@ -128,7 +128,7 @@ fn keys_are_fetched_by_the_first_tick_and_wait_for_no_request() {
         assert_eq!(callout.headers.get(":authority"), Some("idp.example.com"));
         assert_eq!(callout.headers.get(":path"), Some("/jwks"));
         assert_serves(&vm);
-        assert_eq!(vm.metric("countersign.key_fetches.succeeded"), 1);
+        assert_eq!(vm.metric("countersign.fetches.keys.succeeded"), 1);
     }
 }
 
@@ -207,7 +207,7 @@ fn a_failed_fetch_is_a_503() {
             vm.tick();
             fail(&vm);
             assert_denied(&stream, "hold", 503);
-            assert_eq!(vm.metric("countersign.key_fetches.failed"), 1);
+            assert_eq!(vm.metric("countersign.fetches.keys.failed"), 1);
             stream.finish();
             assert_eq!(record(&stream)["code"], "keys_unavailable");
         }

@@ -255,6 +255,7 @@ impl<R: Reader> SharedDocument<R> {
                 }
                 lost
             }
+            // Who waits asks again, with what another worker brought.
             Fetch::Awaited if is_new => {
                 self.fetch = Fetch::Idle;
                 true
@@ -345,7 +346,8 @@ impl<R: Reader> SharedDocument<R> {
         }
     }
 
-    /// Asks where the metadata says, in what is left of the time.
+    /// Asks where the metadata says, in what is left of the time. An answer comes to the
+    /// root context as a tick does, so this request outlives every stream too.
     fn discovered(
         &mut self,
         fetch: &UnderWay,
@@ -385,10 +387,10 @@ impl<R: Reader> SharedDocument<R> {
             fresh_for: answer::fresh_for(answer).unwrap_or(longest).max(MIN_FRESHNESS).min(longest),
             digest: Sha256::digest(body).into(),
         };
-        if let Some(note) = R::note(&document) {
+        let is_new = self.held.as_ref().is_none_or(|held| held.stored.digest != stored.digest);
+        if let Some(note) = R::note(&document).filter(|_| is_new) {
             host.log(LogLevel::Info, &format!("{}: {note}", self.name));
         }
-        let is_new = self.held.as_ref().is_none_or(|held| held.stored.digest != stored.digest);
         self.held = Some(Held { document, stored });
         self.fetch = Fetch::Idle;
         host.count(Counter::FetchSucceeded { document: R::NAME });
