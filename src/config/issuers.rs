@@ -10,7 +10,7 @@ use super::secrets::Secrets;
 use super::{introspection, keys};
 use crate::token::{
     Algorithm, ClaimNames, ClaimPath, Identifier, IntrospectedTokens, Issuer, IssuerId,
-    RevocationSource, TokenType,
+    RevocationSource, TokenType, is_other_kind,
 };
 
 /// Stands for the tenant in an issuer identifier.
@@ -43,25 +43,6 @@ const REVOCATIONS: Rhythm = Rhythm {
 
 /// Stands for no type at all in `token_types`.
 const ABSENT: &str = "absent";
-
-/// The media types of JWTs that are no access tokens, and never accepted as such (RFC 8725
-/// section 3.11): those of RFC 9449, OpenID Connect Back-Channel Logout, RFC 8417, ID tokens,
-/// ID-JAG, transaction tokens, RFC 9701, RFC 9101, client assertions, OpenID Federation,
-/// SD-JWT VC and token status lists.
-const OTHER_KINDS: [&str; 12] = [
-    "dpop+jwt",
-    "logout+jwt",
-    "secevent+jwt",
-    "id+jwt",
-    "oauth-id-jag+jwt",
-    "txntoken+jwt",
-    "token-introspection+jwt",
-    "oauth-authz-req+jwt",
-    "client-authentication+jwt",
-    "entity-statement+jwt",
-    "dc+sd-jwt",
-    "statuslist+jwt",
-];
 
 /// What servers are told of an issuer, by its name.
 pub(super) type Known = BTreeMap<String, KnownIssuer>;
@@ -270,12 +251,6 @@ fn check_token_types(notes: &mut Notes, path: &str, types: &[String]) {
             notes.problem(path, "is the type of JWTs that are no access tokens");
         }
     }
-}
-
-/// Whether a media type is that of JWTs that are no access tokens.
-fn is_other_kind(token_type: &str) -> bool {
-    let name = token_type.to_ascii_lowercase();
-    OTHER_KINDS.contains(&name.strip_prefix("application/").unwrap_or(&name))
 }
 
 fn token_type(text: String) -> TokenType {

@@ -161,7 +161,10 @@ fn issuers<'k>(
     }
     let mut opaque = issuers
         .iter()
-        .filter(|issuer| issuer.introspected == Some(IntrospectedTokens::Opaque))
+        .filter(|issuer| {
+            let asked = issuer.introspected;
+            matches!(asked, Some(IntrospectedTokens::Opaque | IntrospectedTokens::All))
+        })
         .map(|issuer| &issuer.name);
     if let (Some(first), Some(second)) = (opaque.next(), opaque.next()) {
         let message = format!(

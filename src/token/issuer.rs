@@ -84,6 +84,7 @@ pub struct ClaimNames {
 
 /// Where an issuer's keys come from.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a few of them, for a moment")]
 pub enum KeySource {
     /// From the configuration.
     Inline(KeySet),

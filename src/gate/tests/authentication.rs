@@ -94,7 +94,7 @@ fn keys_that_cannot_be_had_are_not_the_callers_fault() {
         let reply = driver.denied(effects, 503, "keys_unavailable");
         assert_eq!(header(&reply, "retry-after"), Some("5"));
         assert_eq!(header(&reply, "www-authenticate"), None);
-        assert!(!driver.gate.awaits().is_some());
+        assert!(driver.gate.awaits().is_none());
     }
 }
 

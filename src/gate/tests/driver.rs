@@ -52,6 +52,24 @@ pub(super) fn remote_keys(mode: HostMode) -> Value {
     config
 }
 
+/// The same as [`config`], where the issuer is asked about the token of every `search`.
+pub(super) fn asked(mode: HostMode) -> Value {
+    let mut config = config(mode);
+    config["issuers"]["corp"]["introspection"] = json!({
+        "uri": "https://idp.example/introspect",
+        "cluster": "idp",
+        "tokens": "by_rule",
+        "client": { "method": "injected" },
+    });
+    config["servers"][0]["tools"]["rules"][0]["introspect"] = json!("fresh");
+    config
+}
+
+/// An introspection answer for an active token with these scopes.
+pub(super) fn active(scope: &str) -> Value {
+    json!({ "active": true, "sub": "alice", "client_id": "agent", "scope": scope })
+}
+
 fn jwks() -> Value {
     let x = URL_SAFE_NO_PAD.encode(KEY.public_key().to_bytes());
     json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k1", "x": x }] })
@@ -257,12 +275,17 @@ impl Driver {
 
     /// The awaited fetch ends with this status, at 200 with the keys; the stream is told.
     pub(super) fn keys_settle(&mut self, status: u16, body: &str) -> Effects {
+        self.settle(status, &jwks(), body)
+    }
+
+    /// The awaited fetch ends with this answer; the stream, of which this is the body, is told.
+    pub(super) fn settle(&mut self, status: u16, answer: &Value, body: &str) -> Effects {
         let _ = self.worker.on_tick(&self.host);
         let fetch = self.host.callouts.borrow().len();
         let answer = CalloutAnswer {
             status: Some(status),
-            headers: Vec::new(),
-            body: Some(jwks().to_string().into_bytes()),
+            headers: vec![("content-type".to_owned(), b"application/json".to_vec())],
+            body: Some(answer.to_string().into_bytes()),
         };
         let _ =
             self.worker.on_callout(CalloutId(u32::try_from(fetch).unwrap()), &answer, &self.host);

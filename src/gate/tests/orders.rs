@@ -15,7 +15,7 @@ enum Call {
     Body,
     BodyEnd,
     Trailers,
-    KeysSettled,
+    Settled,
     Abandoned,
     HoldCheck,
     ServerAnswers,
@@ -32,7 +32,7 @@ const CALLS: [Call; 12] = [
     Call::Body,
     Call::BodyEnd,
     Call::Trailers,
-    Call::KeysSettled,
+    Call::Settled,
     Call::HoldCheck,
     Call::ServerAnswers,
     Call::Abandoned,
@@ -47,6 +47,8 @@ const CALLS: [Call; 12] = [
 struct Scene {
     mode: HostMode,
     keys_at_hand: bool,
+    /// The issuer is asked about the token once the body was read.
+    asks: bool,
     authentic: bool,
     allowed: bool,
     config: serde_json::Value,
@@ -56,8 +58,8 @@ struct Scene {
 
 impl fmt::Display for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scene { mode, keys_at_hand, authentic, body, .. } = self;
-        write!(f, "{mode:?}, keys {keys_at_hand}, authentic {authentic}, {body}")
+        let Scene { mode, keys_at_hand, asks, authentic, body, .. } = self;
+        write!(f, "{mode:?}, keys {keys_at_hand}, asks {asks}, authentic {authentic}, {body}")
     }
 }
 
@@ -112,12 +114,16 @@ impl Seen {
         if !scene.authentic || !self.headers {
             return fail("went on without an authenticated caller");
         }
-        let ends = matches!(call, Call::BodyEnd | Call::Trailers | Call::KeysSettled);
+        let ends = match call {
+            Call::Settled => true,
+            Call::BodyEnd | Call::Trailers => !scene.asks,
+            _ => false,
+        };
         if ends && self.body_complete && scene.allowed {
             self.forwarded = true;
         } else if scene.mode == HostMode::Hold {
             return fail("undecided, and went on in hold mode");
-        } else if !matches!(call, Call::Headers | Call::KeysSettled) {
+        } else if !matches!(call, Call::Headers | Call::Settled) {
             return fail("undecided, and more than the headers went on");
         } else if self.body_shown || self.headers_gone {
             return fail("undecided, and a body that was withheld went on");
@@ -162,7 +168,11 @@ fn run(scene: &Scene, word: &[Call]) -> Result<bool, String> {
             Call::Body => driver.body(&scene.body, false),
             Call::BodyEnd => driver.body(&scene.body, true),
             Call::Trailers => driver.trailers(&scene.body),
-            Call::KeysSettled => driver.keys_settle(200, &scene.body),
+            Call::Settled if scene.asks => {
+                let scope = if scene.allowed { "docs.read" } else { "" };
+                driver.settle(200, &active(scope), &scene.body)
+            }
+            Call::Settled => driver.keys_settle(200, &scene.body),
             Call::Abandoned => driver.on(Event::Abandoned),
             Call::HoldCheck => {
                 driver.host.advance(Duration::from_secs(3));
@@ -227,6 +237,7 @@ fn scenes() -> Vec<Scene> {
                 scenes.push(Scene {
                     mode,
                     keys_at_hand,
+                    asks: false,
                     authentic,
                     allowed,
                     config,
@@ -234,6 +245,18 @@ fn scenes() -> Vec<Scene> {
                     body,
                 });
             }
+        }
+        for allowed in [true, false] {
+            scenes.push(Scene {
+                mode,
+                keys_at_hand: true,
+                asks: true,
+                authentic: true,
+                allowed,
+                config: asked(mode),
+                request: Request::post(&scopes),
+                body: call("search"),
+            });
         }
     }
     scenes
