@@ -161,10 +161,7 @@ fn issuers<'k>(
     }
     let mut opaque = issuers
         .iter()
-        .filter(|issuer| {
-            let asked = issuer.introspected;
-            matches!(asked, Some(IntrospectedTokens::Opaque | IntrospectedTokens::All))
-        })
+        .filter(|issuer| issuer.introspected == Some(IntrospectedTokens::Opaque))
         .map(|issuer| &issuer.name);
     if let (Some(first), Some(second)) = (opaque.next(), opaque.next()) {
         let message = format!(

@@ -15,7 +15,7 @@ use super::claims::AccessToken;
 use super::confirmation::Confirmation;
 use super::dpop::{DpopPolicy, Expected, NonceKey, ProofVerifier, Requirement};
 use super::error::{ProofError, TokenError};
-use super::introspection::Freshness;
+use super::introspection::{Freshness, IntrospectedTokens};
 use super::issuer::{Issuer, IssuerId};
 use super::jws::{Jws, MAX_TOKEN, Segments, Unverified, Verified};
 use super::known_issuer::KnownIssuer;
@@ -167,7 +167,7 @@ impl Authenticator {
                 evidence.stale = true;
                 host.count(Counter::StaleUse { document: "keys" });
             }
-            if issuer.introspects_jwts() {
+            if issuer.introspects() == Some(IntrospectedTokens::All) {
                 let presented = (credential.token, &digest);
                 let (confirmed, origin) =
                     issuer.confirm(presented, &token, Freshness::Cached, waited, host)?;
@@ -235,17 +235,23 @@ impl Authenticator {
             .ok_or(TokenError::UnknownIssuer)
     }
 
-    /// The issuer to ask about a token that does not say whose it is.
+    /// The issuer to ask about a token that does not say whose it is: the one whose tokens
+    /// are opaque, else the only one that is asked about all of its tokens.
     fn issuer_of_opaque_tokens(
         &mut self,
         demands: &Demands<'_>,
     ) -> Result<&mut KnownIssuer, TokenError> {
-        let issuers = self.issuers.iter_mut().enumerate();
-        issuers
-            .filter(|(id, _)| demands.issuers.contains(&IssuerId(*id)))
-            .map(|(_, issuer)| issuer)
-            .find(|issuer| issuer.takes_opaque_tokens())
-            .ok_or(TokenError::Malformed("not three segments"))
+        let asked_about = |tokens| {
+            let issuers = &self.issuers;
+            let mut found = demands.issuers.iter().filter(move |id| {
+                issuers.get(id.0).is_some_and(|issuer| issuer.introspects() == Some(tokens))
+            });
+            found.next().filter(|_| found.next().is_none())
+        };
+        let id = asked_about(IntrospectedTokens::Opaque)
+            .or_else(|| asked_about(IntrospectedTokens::All))
+            .ok_or(TokenError::Malformed("not three segments"))?;
+        self.issuers.get_mut(id.0).ok_or(TokenError::UnknownIssuer)
     }
 
     /// Whether the sender is the one the token is bound to. Returns a nonce for its next proof.

@@ -162,17 +162,9 @@ impl KnownIssuer {
         Ok(Entry { token: Rc::new(token), key: key_id })
     }
 
-    /// Whether its opaque tokens are taken.
-    pub(super) fn takes_opaque_tokens(&self) -> bool {
-        self.introspection.as_ref().is_some_and(|inquirer| {
-            matches!(inquirer.tokens, IntrospectedTokens::Opaque | IntrospectedTokens::All)
-        })
-    }
-
-    /// Whether it is asked about its JWTs too, whatever they are used for.
-    pub(super) fn introspects_jwts(&self) -> bool {
-        let inquirer = self.introspection.as_ref();
-        inquirer.is_some_and(|inquirer| inquirer.tokens == IntrospectedTokens::All)
+    /// Which of its tokens it is asked about, whatever they are used for.
+    pub(super) fn introspects(&self) -> Option<IntrospectedTokens> {
+        self.introspection.as_ref().map(|inquirer| inquirer.tokens)
     }
 
     /// What the issuer makes of an opaque token.
