@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::support::*;
+use crate::config;
 use crate::host::fake::FakeHost;
 use crate::token::{
-    Authenticator, Caller, ClaimPath, Identifier, Issuer, IssuerId, KeySet, KeySource, Outcome,
-    TokenError, TokenType, Waited,
+    Authenticator, Caller, Credential, Demands, Outcome, Scheme, TokenError, Waited,
 };
 
 const FIXTURES: [&str; 14] = [
@@ -88,62 +88,65 @@ fn fixtures() -> Vec<Value> {
     FIXTURES.iter().map(|fixture| serde_json::from_str(fixture).unwrap()).collect()
 }
 
-/// Sends a token one minute after it was issued.
+/// Sends a token one minute after it was issued, to a server of that configuration.
 fn send(fixture: &Value, token: &Value) -> Result<Caller, TokenError> {
     let header = with(with(token["header"].clone(), "alg", json!("EdDSA")), "kid", json!("k1"));
     let claims = &token["claims"];
     let host = FakeHost::new();
     let issued = Duration::from_secs(claims["iat"].as_u64().unwrap());
     host.now.set(SystemTime::UNIX_EPOCH + issued + Duration::from_secs(60));
-    let mut authenticator = Authenticator::new(vec![configured(&fixture["issuer"])], Vec::new());
-    let audience = fixture["audience"].as_str().unwrap();
+    let loaded = config::load(&configuration(fixture), &config::Secrets::assumed()).unwrap();
+    let mut authenticator = Authenticator::new(loaded.issuers, loaded.nonce_keys);
+    let server = &loaded.enforcement.servers[0];
     let token = sign(1, &header, claims);
-    match ask(&mut authenticator, &token, &[IssuerId(0)], audience, Waited::not(), &host) {
+    let credential = Credential {
+        scheme: Scheme::Bearer,
+        token: &token,
+        proof: None,
+        method: "POST",
+        certificate: None,
+    };
+    let demands = Demands {
+        issuers: &server.issuers,
+        resource: &server.resource,
+        audiences: &server.audiences,
+        dpop: &server.dpop,
+        mtls: &server.mtls,
+    };
+    match authenticator.authenticate(&credential, &demands, Waited::not(), &host) {
         Outcome::Verified(caller) => Ok(caller),
         Outcome::Rejected(error) => Err(error),
         Outcome::Waits(_) => Err(TokenError::KeysUnavailable),
     }
 }
 
-/// The issuer of these settings.
-fn configured(settings: &Value) -> Issuer {
-    let mut issuer =
-        issuer(KeySource::Inline(KeySet::parse(&jwks(&[jwk(1, "k1")]), &ALL).unwrap()));
-    let identifier = settings["issuer"].as_str().unwrap().to_owned();
-    issuer.identifier = match identifier.split_once("{tid}") {
-        None => Identifier::Exact(identifier),
-        Some((prefix, suffix)) => Identifier::PerTenant {
-            prefix: prefix.to_owned(),
-            suffix: suffix.to_owned(),
-            tenants: strings(&settings["tenants"]),
-        },
-    };
-    issuer.token_types = strings(&settings["token_types"])
-        .into_iter()
-        .map(|typ| if typ == "absent" { TokenType::Absent } else { TokenType::Media(typ) })
+/// A document with the fixture's issuer, and a key of ours in place of its own.
+fn configuration(fixture: &Value) -> Vec<u8> {
+    let issuer = with(fixture["issuer"].clone(), "algorithms", json!(["EdDSA"]));
+    let issuer = with(issuer, "jwks", json!({ "keys": [jwk(1, "k1")] }));
+    json!({
+        "issuers": { "idp": issuer },
+        "servers": [{
+            "resource": "https://gateway.example/mcp",
+            "audiences": [fixture["audience"]],
+            "issuers": ["idp"],
+            "methods": { "allow": ["ping"] },
+        }],
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// The settings of a provider, as `docs/identity-providers.md` has them under its name.
+#[test]
+fn the_documentation_shows_the_settings_that_are_tested() {
+    let documentation = include_str!("../../../docs/identity-providers.md");
+    let shown: Vec<Value> = documentation
+        .split("```json\n")
+        .skip(1)
+        .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
         .collect();
-    let names = &mut issuer.claims;
-    for (name, paths) in settings.get("claims").and_then(Value::as_object).into_iter().flatten() {
-        let paths = paths.as_array().unwrap().iter().map(path).collect();
-        match name.as_str() {
-            "subject" => names.subject = paths,
-            "client" => names.client = paths,
-            "scopes" => names.scopes = paths,
-            "roles" => names.roles = paths,
-            other => assert_eq!(other, "tenant"),
-        }
+    for fixture in fixtures().into_iter().filter(|fixture| fixture["refusal"].is_null()) {
+        assert!(shown.contains(&fixture["issuer"]), "{:#}", fixture["issuer"]);
     }
-    issuer
-}
-
-fn path(path: &Value) -> ClaimPath {
-    match path.as_str() {
-        None => ClaimPath::nested(strings(path)),
-        Some(url) if url.starts_with("https://") => ClaimPath::name(url.to_owned()),
-        Some(dotted) => ClaimPath::nested(dotted.split('.').map(str::to_owned).collect()),
-    }
-}
-
-fn strings(value: &Value) -> Vec<String> {
-    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
