@@ -81,7 +81,7 @@ pub struct Record {
     pub total_ms: u64,
 }
 
-/// A verified caller.
+/// Whom a token names, its issuer vouching for it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Caller {
     /// `sub`
@@ -102,9 +102,11 @@ pub struct Caller {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<Text>,
     /// What the token is bound to and its sender proved: `bearer` (nothing), `dpop`, `mtls`,
-    /// or `dpop+mtls`.
-    pub sender: &'static str,
-    /// RFC 7638 thumbprint of the key its proofs are signed with (`cnf.jkt`).
+    /// or `dpop+mtls`. Absent where the token was refused: then the others say whose token
+    /// it is, and not who sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<&'static str>,
+    /// RFC 7638 thumbprint of the key the token is bound to (`cnf.jkt`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dpop_key: Option<String>,
     /// Whether the token was verified for an earlier request.

@@ -62,7 +62,7 @@ fn a_full_record_as_it_is_shipped() {
             scopes_presented: scopes(&read),
             tenant: text("t9"),
             acr: text("mfa"),
-            sender: "dpop",
+            sender: Some("dpop"),
             dpop_key: Some("k".to_owned()),
             token_cached: false,
             stale: true,

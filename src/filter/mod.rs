@@ -51,6 +51,8 @@ struct Shared {
     host: ProxyWasmHost,
     worker: RefCell<Rc<RefCell<Worker>>>,
     waiting: Waiting,
+    /// The period in force; zero for none.
+    tick: Cell<Duration>,
 }
 
 /// One stream: its gate, and the worker state its request arrived under.
@@ -78,6 +80,7 @@ impl Root {
                 host: ProxyWasmHost::default(),
                 worker: RefCell::new(Rc::new(RefCell::new(Worker::deny_all()))),
                 waiting: Waiting::default(),
+                tick: Cell::default(),
             }),
         }
     }
@@ -230,9 +233,13 @@ impl Shared {
         apply(effects, phase)
     }
 
+    /// Setting a period starts it anew, so the one in force is left alone: requests that
+    /// come faster than it would otherwise put the next tick off.
     fn tick_every(&self, period: Duration) {
-        // The host accepts any period; should it not, fetches come with the next tick.
-        let _ = hostcalls::set_tick_period(period);
+        if self.tick.replace(period) != period {
+            // The host accepts any period; should it not, fetches come with the next tick.
+            let _ = hostcalls::set_tick_period(period);
+        }
     }
 }
 

@@ -146,7 +146,17 @@ impl Account {
     }
 }
 
-pub(super) fn caller_fields(Caller { token, evidence, .. }: &Caller) -> audit::Caller {
+/// Whether the sender of a token is known to be the one it is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    Proved,
+    Unproved,
+}
+
+pub(super) fn caller_fields(
+    Caller { token, evidence, .. }: &Caller,
+    sender: Sender,
+) -> audit::Caller {
     let Confirmation { key, certificate } = token.confirmation;
     audit::Caller {
         subject: Text::new(&token.subject),
@@ -156,11 +166,12 @@ pub(super) fn caller_fields(Caller { token, evidence, .. }: &Caller) -> audit::C
         scopes_presented: audit::scopes(&token.scopes),
         tenant: token.tenant.as_deref().map(Text::new),
         acr: token.acr.as_deref().map(Text::new),
-        sender: match (key, certificate) {
-            (None, None) => "bearer",
-            (Some(_), None) => "dpop",
-            (None, Some(_)) => "mtls",
-            (Some(_), Some(_)) => "dpop+mtls",
+        sender: match (sender, key, certificate) {
+            (Sender::Unproved, ..) => None,
+            (Sender::Proved, None, None) => Some("bearer"),
+            (Sender::Proved, Some(_), None) => Some("dpop"),
+            (Sender::Proved, None, Some(_)) => Some("mtls"),
+            (Sender::Proved, Some(_), Some(_)) => Some("dpop+mtls"),
         },
         dpop_key: key.map(|key| key.encoded()),
         token_cached: evidence.cached,

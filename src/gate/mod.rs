@@ -37,7 +37,7 @@ pub use headers::{HeaderEdit, HeaderError, Headers};
 pub use server::{AuditSettings, Enforcement, HostMode, Server};
 pub use worker::Worker;
 
-use account::{Account, caller_fields, object};
+use account::{Account, Sender, caller_fields, object};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
 };
@@ -333,7 +333,10 @@ impl Gate {
                     State::AwaitingEvidence { arrival, credentials, wait, waited, body, hold };
                 Ok((state, effects))
             }
-            Outcome::Rejected(error) => {
+            Outcome::Rejected(error) => Err(rejected(error, &server, || None)),
+            Outcome::Refused(caller, error) => {
+                let caller = caller_fields(&caller, Sender::Unproved);
+                self.account.note(|record| record.caller = Some(caller));
                 Err(rejected(error, &server, || worker.authenticator.nonce(&server.dpop, host)))
             }
         }
@@ -351,7 +354,8 @@ impl Gate {
         host: &dyn Host,
     ) -> Step {
         self.nonce = caller.caller.nonce.take();
-        self.account.note(|record| record.caller = Some(caller_fields(&caller.caller)));
+        self.account
+            .note(|record| record.caller = Some(caller_fields(&caller.caller, Sender::Proved)));
         if arrival.method != HttpMethod::Post {
             let decision = arrival.server.policy.decide_session(&caller.caller.token);
             self.account.judged(&decision);
@@ -512,9 +516,12 @@ impl Gate {
                     let state = State::AwaitingWord { arrival, caller, message, held, wait };
                     return Ok((state, effects));
                 }
-                Outcome::Rejected(error) => return Err(rejected(error, server, || None)),
+                Outcome::Rejected(error) | Outcome::Refused(_, error) => {
+                    return Err(rejected(error, server, || None));
+                }
             }
-            self.account.note(|record| record.caller = Some(caller_fields(&caller.caller)));
+            self.account
+                .note(|record| record.caller = Some(caller_fields(&caller.caller, Sender::Proved)));
             // The issuer may have said less than the token does.
             self.judge(server, &caller.caller, &message)?;
         }

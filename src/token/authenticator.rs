@@ -34,6 +34,17 @@ pub struct Authenticator {
     generation: Generation,
 }
 
+/// One attempt to authenticate.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    credential: &'a Credential<'a>,
+    /// Of the credential's token.
+    digest: &'a TokenDigest,
+    demands: &'a Demands<'a>,
+    waited: Waited,
+    now: SystemTime,
+}
+
 impl Authenticator {
     /// An authenticator that holds nothing fetched yet; ticks bring it. The first of
     /// `nonce_keys` makes the nonces that are good at every proxy with these keys.
@@ -144,66 +155,75 @@ impl Authenticator {
         if credential.token.len() > MAX_TOKEN {
             return Err(TokenError::Malformed("too long").into());
         }
-        let now = host.now();
         let digest = TokenDigest::of(credential.token);
+        let attempt = Attempt { credential, digest: &digest, demands, waited, now: host.now() };
+        let mut caller = self.identify(&attempt, host)?;
+        match self.judge(&mut caller, &attempt, host) {
+            Ok(()) => Ok(caller),
+            Err(Outcome::Rejected(error)) => Err(Outcome::Refused(caller, error)),
+            Err(outcome) => Err(outcome),
+        }
+    }
+
+    /// Whose token it is, by a signature or by the issuer's word. Whether it is good here
+    /// and now, and in the hands of its sender, is open.
+    fn identify(&mut self, attempt: &Attempt<'_>, host: &dyn Host) -> Result<Caller, Outcome> {
+        let Attempt { credential: Credential { token, .. }, digest, demands, waited, now } =
+            *attempt;
         let mut evidence = Evidence::default();
-        let is_jwt = is_jwt(credential.token);
-        let mut token = if is_jwt {
-            let (token, cached) =
-                self.read_jwt(credential.token, &digest, demands, waited, host)?;
-            evidence.cached = cached;
-            token
-        } else {
+        let token = if !is_jwt(token) {
             let issuer = self.issuer_of_opaque_tokens(demands)?;
-            let (token, origin) = issuer.redeem(credential.token, &digest, waited, host)?;
+            let (token, origin) = issuer.redeem(token, digest, waited, host)?;
             evidence.introspection = Some(origin);
             token
+        } else if let Some(token) = self.recall(digest, demands.issuers, now) {
+            host.count(Counter::TokenCacheHit);
+            evidence.cached = true;
+            token
+        } else {
+            host.count(Counter::TokenCacheMiss);
+            let segments = Segments::decode(token)?;
+            let jws = Unverified::<Jws<'_>>::parse(&segments)?;
+            let issuer = self.issuer_of(&jws, demands.issuers)?;
+            let entry = issuer.verify(jws, waited, now, host)?;
+            let token = Rc::clone(&entry.token);
+            // What this server refuses does not push out what it would take.
+            if admit(issuer, &token, demands, now).is_ok() {
+                self.cache.insert(*digest, entry);
+            }
+            token
         };
+        Ok(Caller { token, evidence, nonce: None })
+    }
+
+    /// Whether the token of a caller is good here and now, and its sender the one it is
+    /// bound to.
+    fn judge(
+        &mut self,
+        Caller { token, evidence, nonce }: &mut Caller,
+        attempt: &Attempt<'_>,
+        host: &dyn Host,
+    ) -> Result<(), Outcome> {
+        let Attempt { credential, digest, demands, waited, now } = *attempt;
         let issuer = self.issuers.get_mut(token.issuer.0).ok_or(TokenError::UnknownIssuer)?;
-        admit(issuer, &token, demands, now)?;
-        evidence.stale = issuer.check_revocation(&token, waited, now, host)?;
-        if is_jwt {
+        admit(issuer, token, demands, now)?;
+        evidence.stale = issuer.check_revocation(token, waited, now, host)?;
+        if is_jwt(credential.token) {
             if issuer.has_stale_keys(now) {
                 evidence.stale = true;
                 host.count(Counter::StaleUse { document: "keys" });
             }
             if issuer.introspects() == Some(IntrospectedTokens::All) {
-                let presented = (credential.token, &digest);
+                let presented = (credential.token, digest);
                 let (confirmed, origin) =
-                    issuer.confirm(presented, &token, Freshness::Cached, waited, host)?;
+                    issuer.confirm(presented, token, Freshness::Cached, waited, host)?;
                 admit(issuer, &confirmed, demands, now)?;
                 evidence.introspection = Some(origin);
-                token = confirmed;
+                *token = confirmed;
             }
         }
-        let nonce = self.check_sender(credential, demands, &digest, token.confirmation, host)?;
-        Ok(Caller { token, evidence, nonce })
-    }
-
-    /// The claims of a JWT, and whether it was verified before.
-    fn read_jwt(
-        &mut self,
-        text: &str,
-        digest: &TokenDigest,
-        demands: &Demands<'_>,
-        waited: Waited,
-        host: &dyn Host,
-    ) -> Result<(Rc<Verified<AccessToken>>, bool), Outcome> {
-        let now = host.now();
-        if let Some(token) = self.recall(digest, demands.issuers, now) {
-            host.count(Counter::TokenCacheHit);
-            return Ok((token, true));
-        }
-        host.count(Counter::TokenCacheMiss);
-        let segments = Segments::decode(text)?;
-        let jws = Unverified::<Jws<'_>>::parse(&segments)?;
-        let issuer = self.issuer_of(&jws, demands.issuers)?;
-        let entry = issuer.verify(jws, waited, now, host)?;
-        // What this server refuses does not push out what it would take.
-        admit(issuer, &entry.token, demands, now)?;
-        let token = Rc::clone(&entry.token);
-        self.cache.insert(*digest, entry);
-        Ok((token, false))
+        *nonce = self.check_sender(attempt, token.confirmation, host)?;
+        Ok(())
     }
 
     /// The token, if it was verified before and would be again: by an issuer this
@@ -257,9 +277,7 @@ impl Authenticator {
     /// Whether the sender is the one the token is bound to. Returns a nonce for its next proof.
     fn check_sender(
         &mut self,
-        credential: &Credential<'_>,
-        demands: &Demands<'_>,
-        digest: &TokenDigest,
+        &Attempt { credential, digest, demands, .. }: &Attempt<'_>,
         confirmation: Confirmation,
         host: &dyn Host,
     ) -> Result<Option<String>, TokenError> {

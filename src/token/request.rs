@@ -98,8 +98,11 @@ pub enum Outcome {
     Verified(Caller),
     /// Something has to be fetched first. Ask again once it [`has settled`](Wait), saying so.
     Waits(Wait),
-    /// It is not.
+    /// It is not, and nobody vouches for it.
     Rejected(TokenError),
+    /// It is not, though its issuer vouches for it: it is for another server, expired or
+    /// taken back, or its sender is not the one it is bound to.
+    Refused(Caller, TokenError),
 }
 
 /// Something that is fetched, or will be with the next tick.

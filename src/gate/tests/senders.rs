@@ -363,3 +363,19 @@ fn a_forwarded_certificate_is_believed_of_the_trusted_hop_only() {
         }
     }
 }
+
+#[test]
+fn the_record_of_a_refusal_says_whose_token_it_is_and_not_who_sent_it() {
+    let token = bound("docs.read");
+    let mut driver = Driver::of(&proving(HostMode::Hold, "required", "off"));
+    driver.request(&with_proof(&token, &proof(2, "a", &token, None)));
+    let record = driver.done();
+    assert_eq!((&record["code"], &record["subject"]), (&json!("dpop_jkt"), &json!("alice")));
+    assert_eq!(record["dpop_key"], encode(Sha256::digest(jwk(1))));
+    assert_eq!(record.get("sender"), None);
+    // Of a token that nobody vouches for, nothing is believed.
+    let forged = format!("{}AAAA", token.get(..token.len() - 4).unwrap());
+    driver.request(&with_proof(&forged, &proof(1, "b", &forged, None)));
+    let record = driver.done();
+    assert_eq!((&record["code"], record.get("subject")), (&json!("token_signature"), None));
+}

@@ -97,7 +97,7 @@ fn needs_keys(outcome: &Outcome) -> bool {
 }
 
 fn is_refused(outcome: &Outcome, error: TokenError) -> bool {
-    matches!(outcome, Outcome::Rejected(refusal) if *refusal == error)
+    matches!(outcome, Outcome::Rejected(refusal) | Outcome::Refused(_, refusal) if *refusal == error)
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn send(fixture: &Value, token: &Value) -> Result<Caller, TokenError> {
     };
     match authenticator.authenticate(&credential, &demands, Waited::not(), &host) {
         Outcome::Verified(caller) => Ok(caller),
-        Outcome::Rejected(error) => Err(error),
+        Outcome::Rejected(error) | Outcome::Refused(_, error) => Err(error),
         Outcome::Waits(_) => Err(TokenError::KeysUnavailable),
     }
 }

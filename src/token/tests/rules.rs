@@ -195,7 +195,7 @@ fn rfc8725_3_8_keys_only_of_the_issuer() {
         &host,
     ) {
         Outcome::Verified(caller) => Ok(caller.token.issuer),
-        Outcome::Rejected(error) => Err(error),
+        Outcome::Rejected(error) | Outcome::Refused(_, error) => Err(error),
         Outcome::Waits(_) => Err(TokenError::KeysUnavailable),
     };
     let both = [IssuerId(0), IssuerId(1)];

@@ -135,7 +135,7 @@ pub(super) fn check(
 ) -> Result<Rc<Verified<AccessToken>>, TokenError> {
     match ask(authenticator, token, &[IssuerId(0)], AUDIENCE, Waited::not(), host) {
         Outcome::Verified(caller) => Ok(caller.token),
-        Outcome::Rejected(error) => Err(error),
+        Outcome::Rejected(error) | Outcome::Refused(_, error) => Err(error),
         Outcome::Waits(_) => Err(TokenError::KeysUnavailable),
     }
 }
