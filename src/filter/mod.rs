@@ -219,7 +219,7 @@ impl Shared {
         event: Event<'_>,
         phase: Phase,
     ) -> Action {
-        let room = stream.waits.get() || self.waiting.has_room();
+        let room = stream.gate.borrow().awaits().is_some() || self.waiting.has_room();
         let effects = stream.on(event, room, &self.host);
         if stream.waits.get() || effects.wake.is_some() {
             stream.waits.set(self.waiting.update(context_id, stream));

@@ -91,6 +91,45 @@ fn a_proof_is_good_once_for_all_workers() {
 }
 
 #[test]
+fn of_ten_thousand_replays_over_four_workers_none_passes() {
+    const PROOFS: usize = 500;
+    const REPLAYS: usize = 20;
+    let workers: [Vm; 4] = workers(HostFlag::StopIteration, &required("hold"));
+    let client = Client::es256();
+    let token = client.token(&workers[0], "docs.read");
+    let (mut accepted, mut refused) = (0, 0);
+    for number in 0..PROOFS {
+        let lines = post_with_proof(&token, &client.proof(&workers[0], &token));
+        for replay in 0..=REPLAYS {
+            let stream = send(&workers[(number + replay) % 4], lines.clone(), CALL);
+            if replay == 0 {
+                assert_forwarded(&stream);
+                accepted += 1;
+            } else {
+                assert_refused(&stream, "hold", 401, "dpop_replay");
+                refused += 1;
+            }
+        }
+    }
+    eprintln!("proofs: {accepted} accepted once, {refused} replays refused");
+}
+
+#[test]
+fn only_a_host_that_says_valid_has_verified_a_proof() {
+    let fault = |status: Status| {
+        let vm = start(&required("hold"));
+        vm.fail_hostcall("proxy_call_foreign_function", Which::All, status);
+        send(&vm, Client::es256().post(&vm, "docs.read"), CALL)
+    };
+    // Success without a result included.
+    for status in [Status::OK, Status::BAD_ARGUMENT, Status::INTERNAL_FAILURE] {
+        assert_refused(&fault(status), "hold", 401, "dpop_signature");
+    }
+    // This host has no such function, so the module verifies.
+    assert_forwarded(&fault(Status::NOT_FOUND));
+}
+
+#[test]
 fn of_two_workers_at_once_one_takes_the_proof() {
     let [one, two] = workers(HostFlag::StopIteration, &required("hold"));
     let lines = Client::es256().post(&one, "docs.read");
@@ -283,6 +322,51 @@ fn rfc9449_8_2_a_fresh_nonce_comes_with_the_success_before_the_old_one_ends() {
     vm.advance(Duration::from_secs(141));
     assert_refused(&call(&first), "hold", 401, "dpop_nonce");
     assert_forwarded(&call(&second));
+}
+
+#[test]
+fn workers_that_renew_the_nonce_keys_at_once_keep_the_same() {
+    let [one, two] = workers(HostFlag::StopIteration, &nonces("required"));
+    let client = Client::eddsa(9);
+    let asked = |vm: &Vm| nonce(&send(vm, client.post(vm, "docs.read"), CALL)).unwrap();
+    for jump in [Duration::from_secs(25 * 3600), Duration::from_secs(3 * 24 * 3600)] {
+        let before = asked(&one);
+        for vm in [&one, &two] {
+            vm.advance(jump);
+        }
+        let (other, lines) = (two.clone(), client.post(&two, "docs.read"));
+        one.before_next_write(move || drop(send(&other, lines, CALL)));
+        let given = [&one, &two].map(&asked);
+        for vm in [&one, &two] {
+            for (nonce, good) in [(&before, false), (&given[0], true), (&given[1], true)] {
+                let token = client.token(vm, "docs.read");
+                let proof = client.proof_with_nonce(vm, &token, nonce);
+                let stream = send(vm, post_with_proof(&token, &proof), CALL);
+                if good {
+                    assert_forwarded(&stream);
+                } else {
+                    assert_refused(&stream, "hold", 401, "dpop_nonce");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_costs_a_challenge_and_no_more() {
+    let vm = start(&nonces("required"));
+    let client = Client::eddsa(9);
+    let call = |nonce: &str| {
+        let token = client.token(&vm, "docs.read");
+        let proof = client.proof_with_nonce(&vm, &token, nonce);
+        send(&vm, post_with_proof(&token, &proof), CALL)
+    };
+    let before = nonce(&call("unknown")).unwrap();
+    assert_forwarded(&call(&before));
+    vm.set_now(vm.now() - Duration::from_secs(3600));
+    let refused = call(&before);
+    assert_refused(&refused, "hold", 401, "dpop_nonce");
+    assert_forwarded(&call(&nonce(&refused).unwrap()));
 }
 
 #[test]

@@ -418,6 +418,25 @@ fn invented_tokens_do_not_flood_the_issuer() {
 }
 
 #[test]
+fn no_more_streams_wait_than_a_worker_may_hold() {
+    for (document, token) in [
+        (injected("hold", "opaque"), OPAQUE.to_owned()),
+        (fresh_by_rule("hold"), token(&start(HostFlag::Default, &inline("stream")), "docs.read")),
+    ] {
+        let vm = start(HostFlag::StopIteration, &document);
+        let waiting: Vec<_> = (0..1024).map(|_| send_and_wait(&vm, &token, "hold")).collect();
+        assert_refused(&send(&vm, post(&token), CALL), "hold", 503, "overloaded");
+        waiting[0].finish();
+        let last = send_and_wait(&vm, &token, "hold");
+        assert_refused(&send(&vm, post(&token), CALL), "hold", 503, "overloaded");
+        say(&vm, &active(&vm, "docs.read"));
+        for stream in waiting[1..].iter().chain([&last]) {
+            assert_forwarded(stream);
+        }
+    }
+}
+
+#[test]
 fn a_rules_fresh_word_is_waited_for_with_the_whole_request() {
     for (flag, mode) in MODES {
         for trailers in [false, true] {

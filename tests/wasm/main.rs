@@ -13,6 +13,7 @@
 mod authentication;
 mod client;
 mod configuration;
+mod documents;
 mod dpop;
 mod fuzz_tables;
 #[expect(dead_code, reason = "the host offers more than the themes use so far")]
