@@ -5,7 +5,8 @@ use crate::client::{Client, post_with_proof};
 use crate::host::{HostFlag, Status, Stream, Vm, Which};
 use crate::support::{
     CALL, Lines, MODES, answer, assert_forwarded, assert_refused, assert_withheld, beside, claims,
-    inline, post, record, send, sign, token, with, workers, written_keys,
+    fetch, inline, jwks, post, record, remote, send, sign, tick, token, with, workers,
+    written_keys,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -173,6 +174,51 @@ fn rfc9449_4_3_each_wrong_proof_is_refused_and_none_is_recorded() {
     assert_eq!(challenges(&stream), about_proof("invalid_dpop_proof"));
     // All with one `jti`, which is still unused.
     assert_forwarded(&send(&vm, post_with_proof(&token, &client.prove(&good)), CALL));
+}
+
+#[test]
+fn a_proof_is_for_its_method() {
+    for (flag, mode) in MODES {
+        let vm = Vm::with(flag).start(required(mode)).unwrap();
+        let client = Client::eddsa(9);
+        let token = client.token(&vm, "docs.read");
+        for (method, other) in [("GET", "POST"), ("DELETE", "GET")] {
+            let proof_for = |htm: &str| {
+                let mut claims = client.proof_claims(&vm, &token);
+                claims["htm"] = json!(htm);
+                let lines =
+                    with(post_with_proof(&token, &client.prove(&claims)), ":method", method);
+                let stream = vm.stream();
+                stream.request_headers(with(lines, "mcp-session-id", "s1"), true);
+                stream
+            };
+            assert_forwarded(&proof_for(method));
+            assert_refused(&proof_for(other), "hold", 401, "dpop_htm");
+            assert_refused(&proof_for(&method.to_lowercase()), "hold", 401, "dpop_htm");
+        }
+    }
+}
+
+#[test]
+fn of_requests_that_wait_with_one_proof_one_passes() {
+    for (flag, mode) in MODES {
+        let mut document = required(mode);
+        document["issuers"]["corp"]["jwks"] = remote(mode)["issuers"]["corp"]["jwks"].clone();
+        let workers: [Vm; 3] = workers(flag, &document);
+        let client = Client::es256();
+        let lines = client.post(&workers[0], "docs.read");
+        let waiting: Vec<_> =
+            (workers.iter().cycle().take(9)).map(|vm| send(vm, lines.clone(), CALL)).collect();
+        assert!(waiting.iter().all(|stream| stream.downstream().status().is_none()));
+        tick(&workers);
+        fetch(&workers[0], 200, jwks(&["k1"]));
+        tick(&workers);
+        let passed = waiting.iter().filter(|stream| stream.upstream().ended()).count();
+        assert_eq!(passed, 1);
+        for stream in waiting.iter().filter(|stream| !stream.upstream().ended()) {
+            assert_refused(stream, "hold", 401, "dpop_replay");
+        }
+    }
 }
 
 #[test]

@@ -430,3 +430,87 @@ fn random_interleavings_of_streams_and_fetches_mix_nobody_up() {
         }
     }
 }
+
+#[test]
+fn random_interleavings_of_streams_and_words_mix_nobody_up() {
+    let document = |mode: &str| {
+        let mut document = inline(mode);
+        document["issuers"]["corp"]["introspection"] = json!({
+            "uri": "https://idp.example.com/introspect", "cluster": "idp", "tokens": "opaque",
+            "client": { "method": "injected" }, "cache": "0s", "negative_cache": "0s",
+        });
+        document["servers"][0]["tools"]["rules"][0]["introspect"] = json!("fresh");
+        document
+    };
+    for (flag, mode) in MODES {
+        let mut random = Random(9);
+        for _ in 0..60 {
+            let vm = Vm::with(flag).start(document(mode)).unwrap();
+            // Tokens of both kinds; what the issuer says of one is in its last letter.
+            let tokens = ["opaque-1-y", "opaque-2-n", "opaque-3-y", "opaque-4-n"];
+            let jwts = ["docs.read", "docs.read other"].map(|scope| token(&vm, scope));
+            let is_good = |token: &str| token.ends_with("-y") || token == jwts[0];
+            let mut streams = Vec::new();
+            let mut replaced = false;
+            let answer_one = |random: &mut Random| {
+                let pending = vm.pending_callouts();
+                if pending.is_empty() {
+                    return;
+                }
+                let callout = random.pick(&pending);
+                let body = String::from_utf8(callout.body.clone()).unwrap();
+                let asked = body.split(['=', '&']).nth(1).unwrap();
+                let mut members = claims(&vm, "docs.read");
+                members["active"] = json!(is_good(asked));
+                let headers = [("content-type", "application/json")];
+                vm.answer(callout, 200, headers, members.to_string());
+            };
+            for _ in 0..40 {
+                match random.below(8) {
+                    0..3 => {
+                        let opaque = random.pick(&tokens);
+                        let token =
+                            if random.chance(3) { random.pick(&jwts).as_str() } else { *opaque };
+                        let stream = vm.stream();
+                        stream.request_headers(post(token), false);
+                        let late = random.chance(2);
+                        if !late {
+                            stream.request_body(CALL, true);
+                        }
+                        streams.push((stream, token.to_owned(), late));
+                    }
+                    3 => drop(vm.tick()),
+                    4..7 => answer_one(&mut random),
+                    _ if random.chance(6) => {
+                        replaced = true;
+                        assert!(vm.configure(document(mode)));
+                    }
+                    _ if streams.is_empty() => {}
+                    _ => {
+                        let (stream, _, late) = streams.swap_remove(random.below(streams.len()));
+                        stream.finish();
+                        let seen = stream.upstream();
+                        assert!(!late || seen.body().is_empty());
+                    }
+                }
+            }
+            for (stream, _, late) in &streams {
+                if *late {
+                    stream.request_body(CALL, true);
+                }
+            }
+            while vm.tick() && !vm.pending_callouts().is_empty() {
+                answer_one(&mut random);
+            }
+            for (stream, token, _) in streams {
+                if is_good(&token) {
+                    let replaced = replaced && stream.downstream().status() == Some(503);
+                    assert!(stream.upstream().ended() || replaced, "{token}");
+                } else {
+                    assert!(!stream.upstream().ended() && stream.upstream().body().is_empty());
+                    assert!(stream.downstream().ended(), "{token}");
+                }
+            }
+        }
+    }
+}

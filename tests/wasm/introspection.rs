@@ -4,7 +4,8 @@
 use crate::host::{Callout, HostFlag, Outcome, Status, Stream, Vm, Which};
 use crate::support::{
     CALL, ISSUER, MODES, RESOURCE, answer, assert_forwarded, assert_refused, assert_serves,
-    assert_withheld, claims, encode, inline, post, record, send, sign_as, tick, token, workers,
+    assert_withheld, claims, encode, inline, jwks, post, record, send, sign_as, tick, token,
+    workers,
 };
 
 use base64::Engine;
@@ -467,6 +468,39 @@ fn a_rules_fresh_word_is_waited_for_with_the_whole_request() {
 }
 
 #[test]
+fn a_call_may_wait_for_one_thing_after_another() {
+    for (flag, mode) in MODES {
+        for (last, status) in [(true, None), (false, Some(401))] {
+            let mut document = injected(mode, "all");
+            let issuer = &mut document["issuers"]["corp"];
+            issuer["jwks"] = json!({ "uri": "https://idp.example.com/jwks", "cluster": "idp" });
+            issuer["revocation"] =
+                json!({ "uri": "https://idp.example.com/gone", "cluster": "idp" });
+            document["servers"][0]["tools"]["rules"][0]["introspect"] = json!("fresh");
+            let vm = start(flag, &document);
+            let stream = send_and_wait(&vm, &token(&vm, "docs.read"), "hold");
+            vm.tick();
+            let mut first = vm.pending_callouts();
+            assert_eq!(first.len(), 2);
+            let [gone, keys] = [first.pop().unwrap(), first.pop().unwrap()];
+            vm.answer(&keys, 200, PLAIN, jwks(&["k1"]));
+            assert_withheld(&stream, "hold");
+            vm.answer(&gone, 200, PLAIN, r#"{"revoked":[]}"#);
+            assert_withheld(&stream, "hold");
+            say(&vm, &active(&vm, "docs.read"));
+            // In `stream` the headers may go now, the body waits for the rule's word.
+            assert!(stream.upstream().body().is_empty() && !stream.upstream().ended());
+            say(&vm, &if last { active(&vm, "docs.read") } else { inactive() });
+            match status {
+                None => assert_forwarded(&stream),
+                Some(status) => assert_refused(&stream, mode, status, "token_inactive"),
+            }
+            assert_eq!(vm.callouts().len(), 4);
+        }
+    }
+}
+
+#[test]
 fn a_word_against_the_token_ends_the_call() {
     for (flag, mode) in MODES {
         let vm = start(flag, &fresh_by_rule(mode));
@@ -573,6 +607,18 @@ fn who_waits_under_a_replaced_configuration_is_denied() {
             say(&vm, &inactive());
             assert_refused(&stream, shown, 401, "token_inactive");
         }
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_word_under_a_configuration_that_was_replaced_before() {
+    for (flag, mode) in MODES {
+        let vm = start(flag, &fresh_by_rule(mode));
+        let stream = vm.stream();
+        stream.request_headers(post(&token(&vm, "docs.read")), false);
+        assert!(vm.configure(fresh_by_rule(mode)));
+        stream.request_body(CALL, true);
+        assert_refused(&stream, mode, 503, "configuration_replaced");
     }
 }
 
