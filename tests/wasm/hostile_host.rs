@@ -156,10 +156,24 @@ impl Demanding {
                     let vm = Self::start(builder, self.mode);
                     let failure = format!("{}, {name} {which:?} {status:?}", self.mode);
                     check(&vm, &|| vm.fail_hostcall(name, which, status), &failure);
-                    drop(vm.take_trap());
+                    let trapped = vm.take_trap().is_some();
+                    assert!(!trapped || !is_taken_by_the_sdk(name, status), "{failure}");
                 }
             }
         }
+    }
+}
+
+/// Whether the SDK returns that status of a hostcall that proofs and words need. On any
+/// other it traps.
+fn is_taken_by_the_sdk(name: &str, status: Status) -> bool {
+    match name {
+        "proxy_get_shared_data" => status == Status::NOT_FOUND,
+        "proxy_set_shared_data" => status == Status::CAS_MISMATCH,
+        "proxy_call_foreign_function" => {
+            [Status::NOT_FOUND, Status::BAD_ARGUMENT, Status::INTERNAL_FAILURE].contains(&status)
+        }
+        _ => false,
     }
 }
 

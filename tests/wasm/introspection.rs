@@ -1,7 +1,7 @@
 //! The issuer's own word on a token (RFC 7662, RFC 9701): what waits for it waits as a
 //! whole, and goes on only if the word is good.
 
-use crate::host::{Callout, HostFlag, Outcome, Status, Stream, Vm, Which};
+use crate::host::{Callout, Event, HostFlag, Outcome, Status, Stream, Vm, Which};
 use crate::support::{
     CALL, ISSUER, MODES, RESOURCE, answer, assert_forwarded, assert_refused, assert_serves,
     assert_withheld, claims, encode, inline, jwks, post, record, send, sign_as, tick, token,
@@ -459,6 +459,10 @@ fn a_rules_fresh_word_is_waited_for_with_the_whole_request() {
                 vm.answer(&callout, 200, PLAIN, active(&vm, "docs.read").to_string());
                 assert_forwarded(&stream);
                 assert_eq!(stream.upstream().text(), CALL);
+                // MCP has no trailers, so none go on.
+                if let Some(Event::Trailers(trailers)) = stream.upstream().events().last() {
+                    assert_eq!(trailers.len(), 0);
+                }
                 answer(&stream);
                 assert_eq!(record(&stream)["introspection"], "asked");
             }
