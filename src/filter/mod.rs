@@ -222,8 +222,13 @@ impl Shared {
         event: Event<'_>,
         phase: Phase,
     ) -> Action {
-        let room = stream.waits.get() || self.waiting.has_room();
-        let effects = stream.on(event, room, &self.host);
+        let room = stream.gate.borrow().awaits().is_some() || self.waiting.has_room();
+        let mut effects = stream.on(event, room, &self.host);
+        let awaits_fetch = matches!(effects.wake, Some(Wake::Settled(_)));
+        if awaits_fetch && !Rc::ptr_eq(&stream.worker.borrow(), &self.worker.borrow()) {
+            // Its configuration was replaced before its rule asked the issuer.
+            effects = stream.on(Event::Abandoned, room, &self.host);
+        }
         if stream.waits.get() || effects.wake.is_some() {
             stream.waits.set(self.waiting.update(context_id, stream));
         }

@@ -42,16 +42,15 @@ fn algorithms() -> Vec<Algorithm> {
     }
     let ed25519 =
         Algorithm { jwk: crate::support::jwk("k1"), token: Box::new(|claims| sign("k1", claims)) };
-    let rsa = RS256KeyPair::generate(2048).unwrap();
-    let components = rsa.public_key().to_components();
-    let jwk = |alg: &str| {
-        let [n, e] = [&components.n, &components.e].map(encode);
-        json!({ "kty": "RSA", "alg": alg, "kid": alg, "n": n, "e": e })
-    };
-    let pss = PS256KeyPair::from_der(&rsa.to_der().unwrap()).unwrap().with_key_id("PS256");
-    let rsa_jwks = [jwk("RS256"), jwk("PS256")];
-    let rsa = rsa.with_key_id("RS256");
-    let [rs256, ps256] = rsa_jwks;
+    // One key has one algorithm.
+    let rsa = RS256KeyPair::generate(2048).unwrap().with_key_id("RS256");
+    let pss = PS256KeyPair::generate(2048).unwrap().with_key_id("PS256");
+    let [rs256, ps256] =
+        [("RS256", rsa.public_key().to_components()), ("PS256", pss.public_key().to_components())]
+            .map(|(alg, components)| {
+                let [n, e] = [&components.n, &components.e].map(encode);
+                json!({ "kty": "RSA", "alg": alg, "kid": alg, "n": n, "e": e })
+            });
     vec![
         ecdsa!(p256, 32, "P-256", "ES256"),
         ecdsa!(p384, 48, "P-384", "ES384"),

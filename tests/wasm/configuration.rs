@@ -99,7 +99,7 @@ fn a_stream_that_waits_for_keys_of_a_replaced_configuration_is_denied() {
         // Nothing went out although the new configuration would have admitted the token.
         assert_denied(&stream, "hold", 503);
         stream.finish();
-        assert_eq!(record(&stream)["code"], "keys_unavailable");
+        assert_eq!(record(&stream)["code"], "configuration_replaced");
         // The answer to the old configuration's fetch means nothing to the new one.
         vm.answer(&callout, 200, [("a", "b")], crate::support::jwks(&["k1"]));
         assert_serves(&vm);

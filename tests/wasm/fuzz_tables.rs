@@ -1,11 +1,14 @@
 //! Random requests and random orders of callbacks, from seeds, against the module: no
 //! request stops a worker, and nothing undecided goes upstream.
 
-use crate::host::{Callback, Outcome, Vm};
+use crate::client::{Client, post_with_proof};
+use crate::host::{Callback, HostFlag, Outcome, Vm};
 use crate::support::{
-    CALL, Lines, MODES, UNKNOWN, assert_serves, assert_withheld, fetch, jwks, post, remote, sign,
-    start, token, with,
+    CALL, Lines, MODES, UNKNOWN, assert_forwarded, assert_serves, assert_withheld, claims, encode,
+    fetch, inline, jwks, post, remote, send, sign, start, token, with,
 };
+
+use serde_json::json;
 
 /// Rounds per mode: some seconds in all.
 const ROUNDS: u64 = 1500;
@@ -54,8 +57,8 @@ impl Random {
     }
 
     /// Good lines, with some changed, doubled or gone, and some of anything.
-    fn lines(&mut self, token: &str) -> Lines {
-        const NAMES: [&str; 16] = [
+    fn lines(&mut self, mut lines: Lines) -> Lines {
+        const NAMES: [&str; 17] = [
             ":authority",
             ":method",
             ":path",
@@ -72,6 +75,7 @@ impl Random {
             "origin",
             "traceparent",
             "upgrade",
+            "x-forwarded-client-cert",
         ];
         const VALUES: [&str; 12] = [
             "",
@@ -87,7 +91,6 @@ impl Random {
             "Bearer",
             "=?base64?eA?=",
         ];
-        let mut lines = post(token);
         for _ in 0..self.below(3) {
             let name = *self.pick(&NAMES);
             let value = match self.below(3) {
@@ -122,13 +125,25 @@ impl Random {
     }
 }
 
+/// The proxy before this one, by its certificate.
+const GATEWAY: &str = "spiffe://example.com/gateway";
+
+/// Starts the module for a server that demands proofs, and certificates of bound tokens.
+fn start_demanding(flag: HostFlag, mode: &str) -> Vm {
+    let mut document = inline(mode);
+    let server = &mut document["servers"][0];
+    server["dpop"] = json!({ "mode": "required" });
+    server["mtls"] = json!({ "mode": "optional", "forwarded_by": [GATEWAY] });
+    Vm::with(flag).start(document).unwrap()
+}
+
 /// Tokens with which nothing may go on but headers: no scope, a forged signature.
 fn powerless(vm: &Vm, random: &mut Random) -> (String, &'static str) {
     let good = token(vm, "docs.read");
     match random.below(3) {
         0 => (token(vm, "other"), CALL),
         1 => (good, UNKNOWN),
-        _ => (sign("k2", &crate::support::claims(vm, "docs.read")), CALL),
+        _ => (sign("k2", &claims(vm, "docs.read")), CALL),
     }
 }
 
@@ -138,7 +153,7 @@ fn random_header_lists_stop_no_worker_and_give_nobody_a_scope() {
         let (vm, mut random) = (start(flag, mode), Random(1));
         for _ in 0..ROUNDS {
             let (token, body) = powerless(&vm, &mut random);
-            let lines = random.lines(&token);
+            let lines = random.lines(post(&token));
             // A GET or DELETE has no body to decide on: sessions are open to everybody.
             let method = lines.iter().find(|(name, _)| *name == ":method");
             let session = method.is_some_and(|(_, method)| method != b"POST");
@@ -154,6 +169,137 @@ fn random_header_lists_stop_no_worker_and_give_nobody_a_scope() {
             stream.finish();
         }
         assert_serves(&vm);
+    }
+}
+
+#[test]
+fn random_header_lists_with_proofs_stop_no_worker_and_give_nobody_a_scope() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start_demanding(flag, mode), Random(6));
+        let client = Client::eddsa(9);
+        for _ in 0..ROUNDS {
+            let (scope, body) = *random.pick(&[("other", CALL), ("docs.read", UNKNOWN)]);
+            let lines = random.lines(client.post(&vm, scope));
+            let method = lines.iter().find(|(name, _)| *name == ":method");
+            let session = method.is_some_and(|(_, method)| method != b"POST");
+            let stream = vm.stream();
+            stream.set_property(&["connection", "uri_san_peer_certificate"], GATEWAY);
+            stream
+                .set_property(&["connection", "sha256_peer_certificate_digest"], random.bytes(70));
+            stream.request_headers(lines, false);
+            stream.request_body(body, true);
+            if !session {
+                assert_withheld(&stream, mode);
+            }
+            stream.finish();
+        }
+        assert_forwarded(&send(&vm, client.post(&vm, "docs.read"), CALL));
+    }
+}
+
+#[test]
+fn every_byte_of_a_proof_counts() {
+    for client in [Client::es256(), Client::eddsa(9)] {
+        let vm = start_demanding(HostFlag::StopIteration, "hold");
+        let token = client.token(&vm, "docs.read");
+        let proof = client.proof(&vm, &token).into_bytes();
+        for at in 0..proof.len() {
+            let [mut flipped, mut longer, mut shorter] = [(); 3].map(|()| proof.clone());
+            // To another character that proofs have.
+            flipped[at] = if proof[at] == b'A' { b'B' } else { b'A' };
+            longer.insert(at, b'A');
+            shorter.remove(at);
+            let mut binary = proof.clone();
+            binary[at] ^= 0x80;
+            for changed in [flipped, longer, shorter, binary] {
+                let lines = with(post_with_proof(&token, ""), "dpop", &changed);
+                let stream = vm.stream();
+                assert_eq!(stream.request_headers(lines, false), Outcome::Replied, "{at}");
+                assert!(stream.upstream().is_empty());
+                assert_eq!(stream.downstream().status(), Some(401), "{at}");
+                stream.finish();
+            }
+        }
+        // None of them was recorded.
+        let lines = with(post_with_proof(&token, ""), "dpop", &proof);
+        assert_forwarded(&send(&vm, lines, CALL));
+    }
+}
+
+#[test]
+fn random_proofs_stop_no_worker_and_are_refused() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start_demanding(flag, mode), Random(7));
+        let client = Client::eddsa(9);
+        let token = client.token(&vm, "docs.read");
+        let good = client.proof_claims(&vm, &token);
+        for _ in 0..ROUNDS / 3 {
+            let proof = client.prove(&good).into_bytes();
+            let changed = match random.below(3) {
+                0 => random.mutate(proof.clone()),
+                1 => random.bytes(600),
+                _ => {
+                    // Claims that are no claims, with a good signature.
+                    let text = random.mutate(good.to_string().into_bytes());
+                    let Ok(claims) = serde_json::from_slice(&text) else { continue };
+                    if claims == good {
+                        continue;
+                    }
+                    client.prove(&claims).into_bytes()
+                }
+            };
+            if changed == proof {
+                continue;
+            }
+            let stream = vm.stream();
+            stream.request_headers(with(post_with_proof(&token, ""), "dpop", &changed), false);
+            // `jti` and a little of `iat` are the client's to choose.
+            if stream.downstream().status().is_none() {
+                let claims = changed.split(|byte| *byte == b'.').nth(1).unwrap();
+                let claims = base64::Engine::decode(
+                    &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+                    claims,
+                );
+                let claims: serde_json::Value = serde_json::from_slice(&claims.unwrap()).unwrap();
+                for name in ["htm", "htu", "ath"] {
+                    assert_eq!(claims[name], good[name], "{claims}");
+                }
+            }
+            stream.finish();
+        }
+        assert_forwarded(&send(&vm, client.post(&vm, "docs.read"), CALL));
+    }
+}
+
+#[test]
+fn random_forwarded_certificates_stop_no_worker_and_are_nobodys() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start_demanding(flag, mode), Random(8));
+        let client = Client::eddsa(9);
+        let mut claims = client.claims(&vm, "docs.read");
+        claims["cnf"]["x5t#S256"] = json!(encode([0xc1; 32]));
+        let token = sign("k1", &claims);
+        let element = |byte: &str| format!("By=spiffe://a;Hash={};URI={GATEWAY}", byte.repeat(32));
+        let own = element("6a");
+        let others = format!("{};Subject=\"CN=a,O=b\",{own}", element("07"));
+        for _ in 0..ROUNDS / 3 {
+            let header = match random.below(3) {
+                0 => random.bytes(300),
+                1 => random.mutate(own.clone().into_bytes()),
+                _ => random.mutate(others.clone().into_bytes()),
+            };
+            let lines = post_with_proof(&token, &client.proof(&vm, &token));
+            let stream = vm.stream();
+            stream.set_property(&["connection", "uri_san_peer_certificate"], GATEWAY);
+            let digest = &["connection", "sha256_peer_certificate_digest"];
+            stream.set_property(digest, "6a".repeat(32));
+            let lines = with(lines, "x-forwarded-client-cert", &header);
+            assert_eq!(stream.request_headers(lines, false), Outcome::Replied);
+            assert_eq!(stream.downstream().status(), Some(401));
+            assert!(stream.upstream().is_empty(), "{}", header.escape_ascii());
+            stream.finish();
+        }
+        assert_forwarded(&send(&vm, client.post(&vm, "docs.read"), CALL));
     }
 }
 
@@ -279,6 +425,90 @@ fn random_interleavings_of_streams_and_fetches_mix_nobody_up() {
                     assert_withheld(&stream, "hold");
                 } else {
                     assert_eq!(stream.upstream().ended(), allowed);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn random_interleavings_of_streams_and_words_mix_nobody_up() {
+    let document = |mode: &str| {
+        let mut document = inline(mode);
+        document["issuers"]["corp"]["introspection"] = json!({
+            "uri": "https://idp.example.com/introspect", "cluster": "idp", "tokens": "opaque",
+            "client": { "method": "injected" }, "cache": "0s", "negative_cache": "0s",
+        });
+        document["servers"][0]["tools"]["rules"][0]["introspect"] = json!("fresh");
+        document
+    };
+    for (flag, mode) in MODES {
+        let mut random = Random(9);
+        for _ in 0..60 {
+            let vm = Vm::with(flag).start(document(mode)).unwrap();
+            // Tokens of both kinds; what the issuer says of one is in its last letter.
+            let tokens = ["opaque-1-y", "opaque-2-n", "opaque-3-y", "opaque-4-n"];
+            let jwts = ["docs.read", "docs.read other"].map(|scope| token(&vm, scope));
+            let is_good = |token: &str| token.ends_with("-y") || token == jwts[0];
+            let mut streams = Vec::new();
+            let mut replaced = false;
+            let answer_one = |random: &mut Random| {
+                let pending = vm.pending_callouts();
+                if pending.is_empty() {
+                    return;
+                }
+                let callout = random.pick(&pending);
+                let body = String::from_utf8(callout.body.clone()).unwrap();
+                let asked = body.split(['=', '&']).nth(1).unwrap();
+                let mut members = claims(&vm, "docs.read");
+                members["active"] = json!(is_good(asked));
+                let headers = [("content-type", "application/json")];
+                vm.answer(callout, 200, headers, members.to_string());
+            };
+            for _ in 0..40 {
+                match random.below(8) {
+                    0..3 => {
+                        let opaque = random.pick(&tokens);
+                        let token =
+                            if random.chance(3) { random.pick(&jwts).as_str() } else { *opaque };
+                        let stream = vm.stream();
+                        stream.request_headers(post(token), false);
+                        let late = random.chance(2);
+                        if !late {
+                            stream.request_body(CALL, true);
+                        }
+                        streams.push((stream, token.to_owned(), late));
+                    }
+                    3 => drop(vm.tick()),
+                    4..7 => answer_one(&mut random),
+                    _ if random.chance(6) => {
+                        replaced = true;
+                        assert!(vm.configure(document(mode)));
+                    }
+                    _ if streams.is_empty() => {}
+                    _ => {
+                        let (stream, _, late) = streams.swap_remove(random.below(streams.len()));
+                        stream.finish();
+                        let seen = stream.upstream();
+                        assert!(!late || seen.body().is_empty());
+                    }
+                }
+            }
+            for (stream, _, late) in &streams {
+                if *late {
+                    stream.request_body(CALL, true);
+                }
+            }
+            while vm.tick() && !vm.pending_callouts().is_empty() {
+                answer_one(&mut random);
+            }
+            for (stream, token, _) in streams {
+                if is_good(&token) {
+                    let replaced = replaced && stream.downstream().status() == Some(503);
+                    assert!(stream.upstream().ended() || replaced, "{token}");
+                } else {
+                    assert!(!stream.upstream().ended() && stream.upstream().body().is_empty());
+                    assert!(stream.downstream().ended(), "{token}");
                 }
             }
         }

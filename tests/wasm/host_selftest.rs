@@ -575,6 +575,24 @@ fn a_lost_race_is_another_vms_write() {
 }
 
 #[test]
+fn an_interloper_writes_between_a_read_and_the_next_conditional_write() {
+    let vm = writer(1).start(HostFlag::Default);
+    vm.set_shared_data("key", b"value");
+    let other = vm.clone();
+    vm.before_next_write({
+        let beside = Vm::with_module(HostFlag::Default, &writer(0).assemble());
+        let beside = beside.beside(&other).start("{}").unwrap();
+        move || assert_eq!(last_status(&beside), Status::OK)
+    });
+    assert_eq!(last_status(&vm), Status::CAS_MISMATCH);
+    assert_eq!(vm.shared_data("key"), Some((b"key".to_vec(), 2)));
+    // Once.
+    vm.set_shared_data("other", b"value");
+    assert_eq!(last_status(&vm), Status::CAS_MISMATCH);
+    assert_eq!(vm.shared_data("key").unwrap().1, 2);
+}
+
+#[test]
 fn the_clock_is_the_tests() {
     let mut guest = Guest::default();
     let [now, length] = guest.put([0; 8]);

@@ -11,14 +11,19 @@
 )]
 
 mod authentication;
+mod client;
 mod configuration;
+mod documents;
+mod dpop;
 mod fuzz_tables;
 #[expect(dead_code, reason = "the host offers more than the themes use so far")]
 mod host;
 mod host_selftest;
 mod hostcall_failures;
 mod hostile_host;
+mod introspection;
 mod lists;
+mod mtls;
 mod shared_keys;
 mod support;
 mod traps;

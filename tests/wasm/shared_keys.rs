@@ -1,30 +1,20 @@
 //! Keys that one worker of a process fetches for all of them.
 
 use crate::host::{HostFlag, Status, Vm, Which};
-use crate::support::*;
+use crate::support::{
+    CALL, assert_denied, assert_forwarded, assert_serves, callouts, claims, fetch, jwks, post,
+    remote, send, send_headers_that_wait, sign, tick, token, written_keys,
+};
 
 /// How long the keys of [`remote`] are used until they are fetched again, and more.
 const REFRESH: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
-/// Workers of one process, all configured alike.
 fn workers<const N: usize>() -> [Vm; N] {
-    let first = Vm::with(HostFlag::StopIteration).start(remote("hold")).unwrap();
-    std::array::from_fn(|number| if number == 0 { first.clone() } else { beside(&first) })
+    crate::support::workers(HostFlag::StopIteration, &remote("hold"))
 }
 
 fn beside(vm: &Vm) -> Vm {
-    let builder = Vm::with(HostFlag::StopIteration).now(vm.now()).beside(vm);
-    builder.start(remote("hold")).unwrap()
-}
-
-fn tick(workers: &[Vm]) {
-    for vm in workers {
-        vm.tick();
-    }
-}
-
-fn callouts(workers: &[Vm]) -> usize {
-    workers.iter().map(|vm| vm.callouts().len()).sum()
+    crate::support::beside(vm, HostFlag::StopIteration, &remote("hold"))
 }
 
 #[test]
@@ -142,12 +132,7 @@ fn lost_races_delay_nothing() {
 fn what_other_modules_write_lets_nothing_through() {
     let [first] = workers();
     fetch(&first, 200, jwks(&["k1"]));
-    let ours: Vec<_> = first
-        .calls()
-        .into_iter()
-        .filter(|call| call.name == "proxy_set_shared_data")
-        .map(|call| call.arguments.split(' ').next().unwrap().to_owned())
-        .collect();
+    let ours = written_keys(&first);
     assert!(ours.iter().all(|key| key.starts_with("countersign/")), "{ours:?}");
     let forged = jwks(&["k9"]);
     for value in [&b""[..], b"\0", &[0xff; 300], forged.as_bytes()] {

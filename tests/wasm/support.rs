@@ -8,6 +8,7 @@ use crate::host::{HostFlag, Outcome, Stream, Vm};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The host flags and `host_mode`s that go together. `hold` needs the flag; `stream` works
@@ -26,8 +27,8 @@ pub(crate) const CALL: &str =
 pub(crate) const UNKNOWN: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wipe"}}"#;
 
-const ISSUER: &str = "https://idp.example.com";
-const RESOURCE: &str = "https://mcp.example.com/mcp";
+pub(crate) const ISSUER: &str = "https://idp.example.com";
+pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 
 /// Every algorithm of the filter.
 const ALGORITHMS: [&str; 10] =
@@ -69,6 +70,39 @@ pub(crate) fn start(flag: HostFlag, mode: &str) -> Vm {
     Vm::with(flag).start(inline(mode)).unwrap()
 }
 
+/// Workers of one process, all configured alike.
+pub(crate) fn workers<const N: usize>(flag: HostFlag, document: &Value) -> [Vm; N] {
+    let first = Vm::with(flag).start(document).unwrap();
+    std::array::from_fn(
+        |number| {
+            if number == 0 { first.clone() } else { beside(&first, flag, document) }
+        },
+    )
+}
+
+/// Another worker of the process that `vm` is of.
+pub(crate) fn beside(vm: &Vm, flag: HostFlag, document: &Value) -> Vm {
+    Vm::with(flag).now(vm.now()).beside(vm).start(document).unwrap()
+}
+
+/// Ticks each once.
+pub(crate) fn tick(workers: &[Vm]) {
+    for vm in workers {
+        vm.tick();
+    }
+}
+
+/// How many callouts they made in all.
+pub(crate) fn callouts(workers: &[Vm]) -> usize {
+    workers.iter().map(|vm| vm.callouts().len()).sum()
+}
+
+/// The shared values the module wrote, by key.
+pub(crate) fn written_keys(vm: &Vm) -> BTreeSet<String> {
+    let calls = vm.calls().into_iter().filter(|call| call.name == "proxy_set_shared_data");
+    calls.map(|call| call.arguments.split(' ').next().unwrap().to_owned()).collect()
+}
+
 /// The public key of that name; every name is another key.
 pub(crate) fn jwk(kid: &str) -> Value {
     let x = encode(key(kid).verifying_key().as_bytes());
@@ -91,7 +125,12 @@ pub(crate) fn claims(vm: &Vm, scope: &str) -> Value {
 
 /// A token with those claims, signed with the key of that name.
 pub(crate) fn sign(kid: &str, claims: &Value) -> String {
-    let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid });
+    sign_as("at+jwt", kid, claims)
+}
+
+/// A JWT of that `typ`.
+pub(crate) fn sign_as(typ: &str, kid: &str, claims: &Value) -> String {
+    let header = json!({ "alg": "EdDSA", "typ": typ, "kid": kid });
     let input = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
     let signature = key(kid).sign(input.as_bytes());
     format!("{input}.{}", encode(signature.to_bytes()))
@@ -172,6 +211,14 @@ pub(crate) fn assert_denied(stream: &Stream, mode: &str, status: u16) {
     let downstream = stream.downstream();
     assert_eq!(downstream.status(), Some(status), "{downstream:?}");
     assert!(downstream.ended());
+}
+
+/// As [`assert_denied`], and the record of the stream, which ends, has that code.
+#[track_caller]
+pub(crate) fn assert_refused(stream: &Stream, mode: &str, status: u16, code: &str) {
+    stream.finish();
+    assert_eq!(record(stream)["code"], code, "{}", record(stream));
+    assert_denied(stream, mode, status);
 }
 
 /// The worker still serves: a good call passes and is answered.

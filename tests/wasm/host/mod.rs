@@ -102,6 +102,12 @@ impl Builder {
         self.seed(seed)
     }
 
+    /// Sets an environment variable (Envoy: `vm_config.environment_variables`).
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.state.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// See [`Vm::fail_hostcall`].
     pub(crate) fn fail_hostcall(mut self, name: &str, which: Which, status: Status) -> Self {
         self.state.add_fault(name, which, status);
@@ -201,6 +207,11 @@ impl Vm {
     /// Moves the clock. Nothing runs by itself: see [`Vm::tick`].
     pub(crate) fn advance(&self, by: Duration) {
         self.inner().state().now += by;
+    }
+
+    /// Sets the clock, also back.
+    pub(crate) fn set_now(&self, now: SystemTime) {
+        self.inner().state().now = now;
     }
 
     /// The clock.
@@ -337,6 +348,12 @@ impl Vm {
     /// conditional writes of any VM that shares this one's data.
     pub(crate) fn lose_races(&self, races: u32) {
         self.peek().shared_data.lose_races(races);
+    }
+
+    /// Runs once, right before the next conditional write of any VM that shares this one's
+    /// data: what another thread does between a worker's read and its write.
+    pub(crate) fn before_next_write(&self, interloper: impl FnOnce() + 'static) {
+        self.peek().shared_data.before_next_write(interloper);
     }
 
     /// The trap, if the module trapped. The instance is dead from then on.

@@ -15,6 +15,7 @@ struct Values {
     by_key: HashMap<String, (Vec<u8>, u32)>,
     last_version: u32,
     races_to_lose: u32,
+    interloper: Option<Box<dyn FnOnce()>>,
 }
 
 impl SharedData {
@@ -25,6 +26,10 @@ impl SharedData {
     /// Writes, with `cas` 0 whatever is there. The version of a key that does not exist is
     /// not looked at: there is no way to write only what is new.
     pub(super) fn set(&self, key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
+        let interloper = if cas == 0 { None } else { self.0.borrow_mut().interloper.take() };
+        if let Some(interloper) = interloper {
+            interloper();
+        }
         if cas != 0 && self.0.borrow().races_to_lose > 0 {
             self.0.borrow_mut().races_to_lose -= 1;
             self.touch(key);
@@ -42,6 +47,11 @@ impl SharedData {
     /// See [`super::Vm::lose_races`].
     pub(super) fn lose_races(&self, races: u32) {
         self.0.borrow_mut().races_to_lose = races;
+    }
+
+    /// See [`super::Vm::before_next_write`].
+    pub(super) fn before_next_write(&self, interloper: impl FnOnce() + 'static) {
+        self.0.borrow_mut().interloper = Some(Box::new(interloper));
     }
 
     /// How many VMs share it.

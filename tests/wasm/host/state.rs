@@ -172,6 +172,7 @@ pub(super) struct State {
     pub(super) native_signing: bool,
     pub(super) plugin_configuration: Vec<u8>,
     pub(super) plugin_name: String,
+    pub(super) environment: BTreeMap<String, String>,
     pub(super) tick_period: Duration,
     pub(super) unknown_clusters: HashSet<String>,
     /// The context whose streams and maps hostcalls act on.
@@ -212,6 +213,7 @@ impl State {
             native_signing: true,
             plugin_configuration: Vec::new(),
             plugin_name: "countersign".to_owned(),
+            environment: BTreeMap::new(),
             tick_period: Duration::ZERO,
             unknown_clusters: HashSet::new(),
             effective: 0,

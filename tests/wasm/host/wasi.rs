@@ -30,13 +30,24 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         "environ_sizes_get",
         |caller: Caller<'_, State>, count: u32, size: u32| {
             hostcall(caller, "environ_sizes_get", |guest| {
-                guest.write_word(count, 0)?;
-                guest.write_word(size, 0)
+                let variables = variables(guest.state());
+                let bytes = variables.iter().map(Vec::len).sum::<usize>();
+                guest.write_word(count, u32::try_from(variables.len()).unwrap())?;
+                guest.write_word(size, u32::try_from(bytes).unwrap())
             })
         },
     )?;
-    linker.func_wrap(WASI, "environ_get", |caller: Caller<'_, State>, _: u32, _: u32| {
-        hostcall(caller, "environ_get", |_| Ok(()))
+    linker.func_wrap(WASI, "environ_get", |caller: Caller<'_, State>, list: u32, at: u32| {
+        hostcall(caller, "environ_get", |guest| {
+            let (mut list, mut at) = (list, at);
+            for variable in variables(guest.state()) {
+                guest.write_word(list, at)?;
+                guest.write(at, &variable)?;
+                list += 4;
+                at += u32::try_from(variable.len()).unwrap();
+            }
+            Ok(())
+        })
     })?;
     linker.func_wrap(
         WASI,
@@ -49,6 +60,12 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         Err(wasmtime::Error::msg(format!("the module called proc_exit({code})")))
     })?;
     Ok(())
+}
+
+/// `name=value`, each with a NUL.
+fn variables(state: &State) -> Vec<Vec<u8>> {
+    let line = |(name, value): (&String, &String)| format!("{name}={value}\0").into_bytes();
+    state.environment.iter().map(line).collect()
 }
 
 /// Standard output goes to the log as info, standard error as error, as in Envoy.
