@@ -32,7 +32,7 @@ describe('rotation under load', async () => {
 
   test('old key, overlap, new key, removal', { timeout: 180_000 }, async (context) => {
     const [{ issuer }] = fleet.stacks;
-    const [{ kid: old }] = await fleet.stacks[0].admin('GET', '/keys');
+    const [{ kid: old }] = await fleet.stacks[0].idp('GET', '/keys');
     const oldKey = JSON.parse(readFileSync(fleet.backends.keyFile, 'utf8')).keys[0];
     const token = (stack) => clientCredentials({ issuer, client: 'demo-reader', resource: stack.urls.typescript, scope: 'mcp:connect' });
     const kidOf = (jwt) => jose.decodeProtectedHeader(jwt).kid;
@@ -60,13 +60,13 @@ describe('rotation under load', async () => {
     let fresh;
     try {
       await during('old key', 3_000);
-      const { kid } = await fleet.stacks[0].admin('POST', '/keys');
+      const { kid } = await fleet.stacks[0].idp('POST', '/keys');
       fresh = kid;
       await during('both published, the old one signs', DEBOUNCE);
       // The filter has not seen the new key unless it refreshed: its first token makes it ask.
-      await fleet.stacks[0].admin('PUT', `/keys/${fresh}`);
+      await fleet.stacks[0].idp('PUT', `/keys/${fresh}`);
       await during('both published, the new one signs', 5_000);
-      await fleet.stacks[0].admin('DELETE', `/keys/${old}`);
+      await fleet.stacks[0].idp('DELETE', `/keys/${old}`);
       removedAt = Date.now();
       phase = 'the old one removed';
       // Verified before the removal and cached, and never seen: both end with the refresh.
@@ -107,7 +107,7 @@ describe('one fetch for all workers', async () => {
   const fleet = await startFleet({ matrix: [{ mode: 'hold', workers: 4 }], configure: refreshOften });
   after(() => fleet.stop());
   const [stack] = fleet.stacks;
-  const fetches = async () => (await stack.admin('GET', '/requests'))['/jwks'] ?? 0;
+  const fetches = async () => (await stack.idp('GET', '/requests'))['/jwks'] ?? 0;
   /** Calls at once, on a connection each: every worker gets some. */
   const burst = (options) => Promise.all(Array.from({ length: 40 }, async () => (
     (await whoami(stack, { token: await stack.token(options) })).status)));

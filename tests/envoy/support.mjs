@@ -157,7 +157,7 @@ class Stack {
   }
 
   /** Asks the OAuth server's admin seam (`idp/admin.mjs`). */
-  async admin(method, path, body) {
+  async idp(method, path, body) {
     const response = await fetch(this.backends.admin + path, { method, body: body && JSON.stringify(body) });
     assert.equal(response.status, 200, await response.clone().text());
     return response.json();
