@@ -5,7 +5,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { SECRET } from '../../examples/demo/idp/clients.mjs';
 import { clientCredentials } from '../../examples/demo/lib/tokens.mjs';
-import { MODES, sleep, startFleet, whoami } from './support.mjs';
+import { MODES, http2Call, rpcMessage, sleep, startFleet, whoami } from './support.mjs';
 
 const ENDPOINT = '/token/introspection';
 
@@ -186,6 +186,33 @@ describe('answers', async () => {
           for (let turn = 0; turn < 3; turn += 1) assert.equal((await call()).status, 200);
         });
         assert.ok(times >= 3, `${times} times`);
+      });
+      // The request waits in a callback of its body or of its trailers, in `stream` with its headers gone.
+      test('a rule asks afresh: the whole body waits for the answer, however it is framed', async () => {
+        const token = await opaque(stack);
+        await Promise.all(Array.from({ length: 10 }, () => accepted(stack, token)));
+        await answer({ [ENDPOINT]: { delay: 500 } });
+        const parameters = { name: 'delete_doc', arguments: { uri: 'docs://roadmap' } };
+        const { headers, body } = rpcMessage('tools/call', parameters);
+        const [start, end] = [body.slice(0, 20), body.slice(20)];
+        const calls = () => Promise.all([
+          stack.send({ token, headers, body }),
+          stack.send({ token, headers, body: [body] }),
+          stack.send({ token, headers, body: [start, end], pause: 50 }),
+          http2Call(stack, { token, parameters }),
+          http2Call(stack, { token, parameters, trailers: { 'x-trailer': '1' } }),
+        ]);
+        await stack.forget();
+        const answers = calls();
+        await sleep(300);
+        assert.deepEqual((await stack.reached()).map(({ bytes }) => bytes).filter(Boolean), []);
+        assert.deepEqual((await answers).map(({ status }) => status), [200, 200, 200, 200, 200]);
+        assert.deepEqual((await stack.reached()).map((request) => [request.state, request.body]), Array(5).fill(['complete', body]));
+
+        await revoke(stack, token);
+        await stack.forget();
+        assert.deepEqual((await calls()).map(({ status }) => status), [401, 401, 401, 401, 401]);
+        await stack.assertNothingReached();
       });
       test('local checks stay: the audience, the scope', async () => {
         const foreign = await clientCredentials({

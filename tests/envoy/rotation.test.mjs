@@ -1,4 +1,4 @@
-// Keys of the real OAuth server change while calls come in, and all workers share one fetch.
+// Keys of the real OAuth server change while calls come in.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -100,36 +100,5 @@ describe('rotation under load', async () => {
     assert.ok(calls.some(({ kid }) => kid === fresh) && calls.some(({ kid }) => kid === old));
     assert.ok(afterRefresh.length > 0);
     assert.deepEqual(afterRefresh.filter(({ status }) => status !== 401), []);
-  });
-});
-
-describe('one fetch for all workers', async () => {
-  const fleet = await startFleet({ matrix: [{ mode: 'hold', workers: 4 }], configure: refreshOften });
-  after(() => fleet.stop());
-  const [stack] = fleet.stacks;
-  const fetches = async () => (await stack.idp('GET', '/requests'))['/jwks'] ?? 0;
-  /** Calls at once, on a connection each: every worker gets some. */
-  const burst = (options) => Promise.all(Array.from({ length: 40 }, async () => (
-    (await whoami(stack, { token: await stack.token(options) })).status)));
-
-  test('the first calls at all workers: one', async () => {
-    // The demo asked once whether the OAuth server is there.
-    const ready = 1;
-    assert.deepEqual(new Set(await burst()), new Set([200]));
-    assert.equal(await fetches() - ready, 1);
-  });
-  test('unknown keys at all workers: one more', async () => {
-    await sleep(DEBOUNCE);
-    const before = await fetches();
-    for (let turn = 0; turn < 3; turn += 1) {
-      assert.deepEqual(new Set(await burst({ header: { kid: 'invented' } })), new Set([401]));
-    }
-    assert.equal(await fetches() - before, 1);
-  });
-  test('a refresh: one', async () => {
-    const before = await fetches();
-    await sleep(REFRESH + SLACK);
-    assert.deepEqual(new Set(await burst()), new Set([200]));
-    assert.equal(await fetches() - before, 1);
   });
 });
