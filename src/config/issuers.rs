@@ -33,10 +33,11 @@ const MAX_CLAIM_NAMES: usize = 16;
 /// Most names of one place. Known providers have three (`resource_access.client.roles`).
 const MAX_CLAIM_DEPTH: usize = 8;
 
-/// A revocation is felt within a minute, or within seconds by who wants it. After an hour
-/// without the list, nobody could say which tokens are still good.
+/// A revocation is felt within a minute, or within seconds by who wants it, but not sooner
+/// than attempts to fetch may follow each other. After an hour without the list, nobody
+/// could say which tokens are still good.
 const REVOCATIONS: Rhythm = Rhythm {
-    least_refresh: Duration::from_secs(5),
+    least_refresh: Duration::from_secs(10),
     refresh: Duration::from_secs(60),
     stale_for: Duration::from_secs(60 * 60),
 };

@@ -463,7 +463,7 @@ fn what_is_wrong_with_issuers_is_told() {
         (
             "/issuers/corp/revocation/refresh",
             Some(json!("1s")),
-            &["issuers.corp.revocation.refresh: must be from 5s to 1day"],
+            &["issuers.corp.revocation.refresh: must be from 10s to 1day"],
         ),
     ]);
 }

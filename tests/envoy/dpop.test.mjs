@@ -54,11 +54,12 @@ describe('without nonces', async () => {
     describe(stack.name, () => {
       const url = stack.urls.typescript;
 
-      /** The answer to a call with a proof that differs from a good one. */
+      /** The answer to a call with a proof that differs from a good one; `proof` may be a function where time matters. */
       const call = async ({ key = keys.ES256, token, proof = {}, scheme = 'DPoP', headers = [] } = {}) => {
         const bearer = token ?? await boundToken(stack, { key });
         await stack.forget();
-        const made = typeof proof === 'string' ? proof : await makeProof({ key, url, token: bearer, ...proof });
+        const parts = typeof proof === 'function' ? proof() : proof;
+        const made = typeof parts === 'string' ? parts : await makeProof({ key, url, token: bearer, ...parts });
         return whoami(stack, { token: undefined, headers: [['authorization', `${scheme} ${bearer}`], ['dpop', made], ...headers] });
       };
       const refuses = (name, options, code, error) => test(name, async () => {
@@ -83,9 +84,9 @@ describe('without nonces', async () => {
       }
       for (const alg of ALGORITHMS) accepts(`a proof by hand, ${alg}`, { key: keys[alg] });
       accepts('rfc9110_11_1: the scheme in another case', { scheme: 'dpop' });
-      accepts('iat is a fraction', { proof: { claims: { iat: Date.now() / 1000 } } });
+      accepts('iat is a fraction', { proof: () => ({ claims: { iat: Date.now() / 1000 } }) });
       accepts('claims nobody knows', { proof: { claims: { extra: { a: [1] } } } });
-      accepts(`iat ${WINDOW - 3} s ago`, { proof: { claims: { iat: ago(WINDOW - 3) } } });
+      accepts(`iat ${WINDOW - 3} s ago`, { proof: () => ({ claims: { iat: ago(WINDOW - 3) } }) });
       accepts('rfc9449_9: a nonce nobody asked for', { proof: { claims: { nonce: 'x' } } });
 
       const { host } = new URL(url);
@@ -131,7 +132,7 @@ describe('without nonces', async () => {
       refuses("rfc8725_3_1: another key's algorithm", async () => {
         const token = await boundToken(stack);
         return { token, proof: await makeProof({ key: keys.EdDSA, url, token, header: { jwk: minimal(keys.ES256) } }) };
-      }, 'dpop_algorithm');
+      }, 'dpop_key');
       refuses('rfc9449_4_3_6: one bit of the signature', async () => {
         const token = await boundToken(stack);
         return { token, proof: flip(await makeProof({ key: keys.ES256, url, token })) };
@@ -152,8 +153,8 @@ describe('without nonces', async () => {
       refuses('rfc9449_11_1: an oversized jti', { proof: { claims: { jti: 'j'.repeat(4096) } } }, 'dpop_claim');
       refuses('rfc9449_4_3_8: htm GET', { proof: { claims: { htm: 'GET' } } }, 'dpop_htm');
       refuses('rfc9449_4_3_8: htm post', { proof: { claims: { htm: 'post' } } }, 'dpop_htm');
-      refuses(`rfc9449_4_3_11: iat ${WINDOW + 3} s ago`, { proof: { claims: { iat: ago(WINDOW + 3) } } }, 'dpop_iat');
-      refuses(`rfc9449_4_3_11: iat in ${WINDOW + 3} s`, { proof: { claims: { iat: ago(-WINDOW - 3) } } }, 'dpop_iat');
+      refuses(`rfc9449_4_3_11: iat ${WINDOW + 3} s ago`, { proof: () => ({ claims: { iat: ago(WINDOW + 3) } }) }, 'dpop_iat');
+      refuses(`rfc9449_4_3_11: iat in ${WINDOW + 3} s`, { proof: () => ({ claims: { iat: ago(-WINDOW - 3) } }) }, 'dpop_iat');
       refuses('rfc9449_4_3_12: no ath', { proof: { claims: { ath: undefined } } }, 'dpop_claim');
       refuses('rfc9449_4_3_12: ath of another token', { proof: { claims: { ath: 'A'.repeat(43) } } }, 'dpop_ath');
       refuses('rfc9449_4_3_12: the key of a thief', async () => ({ token: await boundToken(stack), key: thief }), 'dpop_jkt');
@@ -171,7 +172,24 @@ describe('without nonces', async () => {
         assert.equal((await call({ token, proof: { claims: { jti } } })).status, 200);
       });
 
-      refuses('rfc9449_7_2: a bound token as bearer, with a proof', { scheme: 'Bearer' }, 'dpop_downgrade', 'invalid_token');
+      const mixed = (name, headers) => test(name, async () => {
+        const [token, unbound] = await Promise.all([boundToken(stack), stack.token()]);
+        await stack.forget();
+        const response = await whoami(stack, { token: undefined, headers: await headers(token, unbound) });
+        assert.equal(response.status, 400, response.text);
+        const lines = response.all('www-authenticate');
+        assert.deepEqual(lines.map((line) => line.split(' ', 1)[0]), ['Bearer', 'DPoP']);
+        assert.ok(lines.every((line) => line.includes('error="invalid_request"')), lines.join());
+        assert.equal((await stack.recordOf(response)).code, 'credentials_mixed');
+        await stack.assertNothingReached();
+      });
+      const proofOf = (token) => makeProof({ key: keys.ES256, url, token });
+      mixed('rfc9449_7_2: a bound token as bearer, with a proof', async (token) => (
+        [['authorization', `Bearer ${token}`], ['dpop', await proofOf(token)]]));
+      mixed('rfc9449_7_2: an unbound token as bearer, with a proof', async (_, unbound) => (
+        [['authorization', `Bearer ${unbound}`], ['dpop', await proofOf(unbound)]]));
+      mixed('rfc6750_2: two credentials in one line', async (token, unbound) => (
+        [['authorization', `Bearer ${unbound}, DPoP ${token}`], ['dpop', await proofOf(token)]]));
       test('rfc9449_7_2: a bound token as bearer', async () => {
         await stack.forget();
         await refused(stack, await whoami(stack, { token: await boundToken(stack) }), 'dpop_downgrade', 'invalid_token');
@@ -197,10 +215,11 @@ describe('without nonces', async () => {
         const response = await whoami(stack, { token: undefined });
         const [bearer, dpop] = response.all('www-authenticate');
         assert.match(bearer, /^Bearer resource_metadata="[^"]+", scope="mcp:connect"$/);
-        assert.equal(dpop, `DPoP algs="${ALGORITHMS.join(' ')}"`);
+        assert.equal(dpop, `${bearer.replace('Bearer', 'DPoP')}, algs="${ALGORITHMS.join(' ')}"`);
       });
       test('required: tokens that are not bound are refused', async () => {
         const token = await stack.token({ server: 'python' });
+        await stack.forget();
         const response = await whoami(stack, { server: 'python', token });
         await refused(stack, response, 'token_not_sender_constrained', 'invalid_token');
       });
@@ -246,7 +265,7 @@ describe('rules', async () => {
         const bearer = [['authorization', `Bearer ${await stack.token({ scope })}`]];
         assert.equal((await call('whoami', bearer)).status, 200);
         await stack.forget();
-        await refused(stack, await call('delete_doc', bearer), 'token_not_sender_constrained', 'invalid_token');
+        await refused(stack, await call('delete_doc', bearer), 'dpop_required', 'invalid_token');
         const token = await boundToken(stack, { scope });
         const proof = await makeProof({ key: keys.ES256, url: stack.urls.typescript, token });
         const response = await call('delete_doc', bound(token, proof));

@@ -5,7 +5,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { SECRET } from '../../examples/demo/idp/clients.mjs';
 import { clientCredentials } from '../../examples/demo/lib/tokens.mjs';
-import { MODES, sleep, startFleet, whoami } from './support.mjs';
+import { MODES, http2Call, rpcMessage, sleep, startFleet, whoami } from './support.mjs';
 
 const ENDPOINT = '/token/introspection';
 
@@ -63,7 +63,7 @@ async function revoke(stack, token) {
 
 /** How often the OAuth server was asked meanwhile. */
 async function asked(stack, run) {
-  const count = async () => (await stack.admin('GET', '/requests'))[ENDPOINT] ?? 0;
+  const count = async () => (await stack.idp('GET', '/requests'))[ENDPOINT] ?? 0;
   const earlier = await count();
   await run();
   return await count() - earlier;
@@ -103,11 +103,11 @@ describe('who we are to the OAuth server', async () => {
   };
   const good = Object.entries(clients).map(([name, introspection], index) => ({ name, ...MODES[index % 2], configure: introspecting(introspection) }));
   const bad = [
-    ['rfc7662_2_3: a wrong secret', { client: secret('client_secret_basic', 'gateway-post') }],
+    ['rfc7662_2_3: a wrong secret', { client: { ...secret('client_secret_basic', 'gateway-basic'), client_secret: { env: 'OTHER_SECRET' } } }],
     ['rfc9701_5: signed for somebody else', { ...clients['rfc9701 signed answers'], signed_for: 'another' }],
   ].map(([name, introspection], index) => ({ name, ...MODES[index % 2], configure: introspecting(introspection) }));
   const fleet = await startFleet({
-    matrix: [...good, ...bad], environment: ({ introspectionKey }) => ({ CLIENT_SECRET: SECRET, CLIENT_KEY: introspectionKey }),
+    matrix: [...good, ...bad], environment: ({ introspectionKey }) => ({ CLIENT_SECRET: SECRET, OTHER_SECRET: 'another', CLIENT_KEY: introspectionKey }),
   });
   after(() => fleet.stop());
 
@@ -115,9 +115,15 @@ describe('who we are to the OAuth server', async () => {
     test(`${stack.name}: accepted, refused`, async () => {
       const token = await opaque(stack);
       assert.equal(await asked(stack, () => accepted(stack, token)), 1);
-      const { subject, client_id, scopes } = await stack.recordOf(await whoami(stack, { token }));
-      assert.deepEqual({ subject, client_id }, { subject: 'demo-opaque', client_id: 'demo-opaque' });
-      assert.ok(scopes);
+      const { subject, client_id, scopes_presented, sender, introspection } = await stack.recordOf(await whoami(stack, { token }));
+      assert.deepEqual({ subject, client_id, scopes_presented, sender, introspection }, {
+        subject: 'demo-opaque',
+        client_id: 'demo-opaque',
+        scopes_presented: ['docs:admin', 'mcp:connect'],
+        sender: 'bearer',
+        introspection: stack.workers === 1 ? 'cached' : introspection,
+      });
+      assert.ok(['asked', 'cached'].includes(introspection));
       await refused(stack, 'invented');
       await accepted(stack, await stack.token());
     });
@@ -132,7 +138,7 @@ describe('answers', async () => {
     matrix: MODES, configure: introspecting(), environment: { CLIENT_SECRET: SECRET },
   });
   after(() => fleet.stop());
-  const answer = (answers) => fleet.stacks[0].admin('PUT', '/answers', answers);
+  const answer = (answers) => fleet.stacks[0].idp('PUT', '/answers', answers);
 
   for (const stack of fleet.stacks) {
     describe(stack.name, () => {
@@ -180,6 +186,33 @@ describe('answers', async () => {
           for (let turn = 0; turn < 3; turn += 1) assert.equal((await call()).status, 200);
         });
         assert.ok(times >= 3, `${times} times`);
+      });
+      // The request waits in a callback of its body or of its trailers, in `stream` with its headers gone.
+      test('a rule asks afresh: the whole body waits for the answer, however it is framed', async () => {
+        const token = await opaque(stack);
+        await Promise.all(Array.from({ length: 10 }, () => accepted(stack, token)));
+        await answer({ [ENDPOINT]: { delay: 500 } });
+        const parameters = { name: 'delete_doc', arguments: { uri: 'docs://roadmap' } };
+        const { headers, body } = rpcMessage('tools/call', parameters);
+        const [start, end] = [body.slice(0, 20), body.slice(20)];
+        const calls = () => Promise.all([
+          stack.send({ token, headers, body }),
+          stack.send({ token, headers, body: [body] }),
+          stack.send({ token, headers, body: [start, end], pause: 50 }),
+          http2Call(stack, { token, parameters }),
+          http2Call(stack, { token, parameters, trailers: { 'x-trailer': '1' } }),
+        ]);
+        await stack.forget();
+        const answers = calls();
+        await sleep(300);
+        assert.deepEqual((await stack.reached()).map(({ bytes }) => bytes).filter(Boolean), []);
+        assert.deepEqual((await answers).map(({ status }) => status), [200, 200, 200, 200, 200]);
+        assert.deepEqual((await stack.reached()).map((request) => [request.state, request.body]), Array(5).fill(['complete', body]));
+
+        await revoke(stack, token);
+        await stack.forget();
+        assert.deepEqual((await calls()).map(({ status }) => status), [401, 401, 401, 401, 401]);
+        await stack.assertNothingReached();
       });
       test('local checks stay: the audience, the scope', async () => {
         const foreign = await clientCredentials({
@@ -238,13 +271,13 @@ describe('every token, JWTs as well', async () => {
     matrix: MODES, configure: introspecting({ tokens: 'all', cache: '1s', negative_cache: '1s' }), environment: { CLIENT_SECRET: SECRET },
   });
   after(() => fleet.stop());
-  const answer = (stack, body) => stack.admin('PUT', '/answers', {
+  const answer = (stack, body) => stack.idp('PUT', '/answers', {
     [ENDPOINT]: { status: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
   });
 
   for (const stack of fleet.stacks) {
     describe(stack.name, () => {
-      before(() => stack.admin('DELETE', '/requests'));
+      before(() => stack.idp('DELETE', '/requests'));
 
       test('active', async () => {
         await answer(stack, { active: true });

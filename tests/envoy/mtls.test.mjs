@@ -101,6 +101,7 @@ for (const mode of ['required', 'optional']) {
           assert.equal((await call(both, 'client')).status, 401);
         });
         test('not bound', async () => {
+          await stack.forget();
           const response = await call(await token(undefined), 'client');
           if (mode === 'optional') assert.equal(response.status, 200, response.text);
           else await refused(response, 'token_not_sender_constrained');

@@ -1,4 +1,4 @@
-// Keys of the real OAuth server change while calls come in, and all workers share one fetch.
+// Keys of the real OAuth server change while calls come in.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ describe('rotation under load', async () => {
 
   test('old key, overlap, new key, removal', { timeout: 180_000 }, async (context) => {
     const [{ issuer }] = fleet.stacks;
-    const [{ kid: old }] = await fleet.stacks[0].admin('GET', '/keys');
+    const [{ kid: old }] = await fleet.stacks[0].idp('GET', '/keys');
     const oldKey = JSON.parse(readFileSync(fleet.backends.keyFile, 'utf8')).keys[0];
     const token = (stack) => clientCredentials({ issuer, client: 'demo-reader', resource: stack.urls.typescript, scope: 'mcp:connect' });
     const kidOf = (jwt) => jose.decodeProtectedHeader(jwt).kid;
@@ -60,13 +60,13 @@ describe('rotation under load', async () => {
     let fresh;
     try {
       await during('old key', 3_000);
-      const { kid } = await fleet.stacks[0].admin('POST', '/keys');
+      const { kid } = await fleet.stacks[0].idp('POST', '/keys');
       fresh = kid;
       await during('both published, the old one signs', DEBOUNCE);
       // The filter has not seen the new key unless it refreshed: its first token makes it ask.
-      await fleet.stacks[0].admin('PUT', `/keys/${fresh}`);
+      await fleet.stacks[0].idp('PUT', `/keys/${fresh}`);
       await during('both published, the new one signs', 5_000);
-      await fleet.stacks[0].admin('DELETE', `/keys/${old}`);
+      await fleet.stacks[0].idp('DELETE', `/keys/${old}`);
       removedAt = Date.now();
       phase = 'the old one removed';
       // Verified before the removal and cached, and never seen: both end with the refresh.
@@ -100,36 +100,5 @@ describe('rotation under load', async () => {
     assert.ok(calls.some(({ kid }) => kid === fresh) && calls.some(({ kid }) => kid === old));
     assert.ok(afterRefresh.length > 0);
     assert.deepEqual(afterRefresh.filter(({ status }) => status !== 401), []);
-  });
-});
-
-describe('one fetch for all workers', async () => {
-  const fleet = await startFleet({ matrix: [{ mode: 'hold', workers: 4 }], configure: refreshOften });
-  after(() => fleet.stop());
-  const [stack] = fleet.stacks;
-  const fetches = async () => (await stack.admin('GET', '/requests'))['/jwks'] ?? 0;
-  /** Calls at once, on a connection each: every worker gets some. */
-  const burst = (options) => Promise.all(Array.from({ length: 40 }, async () => (
-    (await whoami(stack, { token: await stack.token(options) })).status)));
-
-  test('the first calls at all workers: one', async () => {
-    // The demo asked once whether the OAuth server is there.
-    const ready = 1;
-    assert.deepEqual(new Set(await burst()), new Set([200]));
-    assert.equal(await fetches() - ready, 1);
-  });
-  test('unknown keys at all workers: one more', async () => {
-    await sleep(DEBOUNCE);
-    const before = await fetches();
-    for (let turn = 0; turn < 3; turn += 1) {
-      assert.deepEqual(new Set(await burst({ header: { kid: 'invented' } })), new Set([401]));
-    }
-    assert.equal(await fetches() - before, 1);
-  });
-  test('a refresh: one', async () => {
-    const before = await fetches();
-    await sleep(REFRESH + SLACK);
-    assert.deepEqual(new Set(await burst()), new Set([200]));
-    assert.equal(await fetches() - before, 1);
   });
 });

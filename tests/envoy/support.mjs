@@ -157,7 +157,7 @@ class Stack {
   }
 
   /** Asks the OAuth server's admin seam (`idp/admin.mjs`). */
-  async admin(method, path, body) {
+  async idp(method, path, body) {
     const response = await fetch(this.backends.admin + path, { method, body: body && JSON.stringify(body) });
     assert.equal(response.status, 200, await response.clone().text());
     return response.json();
@@ -391,14 +391,14 @@ export async function whoami(stack, { tool = 'whoami', headers = [], ...options 
   });
 }
 
-/** One request over HTTP/2, with or without trailers. */
-export async function http2Call(stack, { session, tool, method = 'tools/call', trailers }) {
+/** One request over HTTP/2, with or without trailers; `parameters` are of the method, in place of `tool`. */
+export async function http2Call(stack, { session, token, tool, method = 'tools/call', parameters, trailers }) {
   const client = session ?? connectHttp2(stack.origin);
   try {
-    const { headers, body } = rpcMessage(method, tool ? { name: tool, arguments: {} } : {});
+    const { headers, body } = rpcMessage(method, parameters ?? (tool ? { name: tool, arguments: {} } : {}));
     const stream = client.request({
       ':method': 'POST', ':path': '/typescript/mcp', 'content-type': 'application/json', accept: 'application/json, text/event-stream',
-      authorization: `Bearer ${await stack.token()}`, ...Object.fromEntries(headers),
+      authorization: `Bearer ${token ?? await stack.token()}`, ...Object.fromEntries(headers),
     }, { waitForTrailers: Boolean(trailers) });
     if (trailers) stream.on('wantTrailers', () => stream.sendTrailers(trailers));
     stream.setTimeout(10_000, () => stream.destroy(new Error('no answer in 10 s')));
@@ -406,7 +406,7 @@ export async function http2Call(stack, { session, tool, method = 'tools/call', t
     const [response] = await once(stream, 'response');
     let text = '';
     for await (const chunk of stream.setEncoding('utf8')) text += chunk;
-    return { headers: response, text };
+    return { status: response[':status'], headers: response, text };
   } finally {
     if (!session) client.close();
   }

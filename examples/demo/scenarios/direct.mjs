@@ -7,7 +7,10 @@ import { clientCredentials, flipSignature } from '../lib/tokens.mjs';
 export const CASE_HEADER = 'x-demo-case';
 
 /** What a liar adds to his request. */
-const FORGED = { 'x-countersign-subject': 'mallory', dpop: 'not.a.proof' };
+const FORGED = { 'x-countersign-subject': 'mallory' };
+
+/** A proof, which has no business beside a bearer token (RFC 9449, 7.1). */
+const PROOF = { dpop: 'not.a.proof' };
 
 const whoami = ['tools/call', { name: 'whoami', arguments: {} }];
 const deleteDoc = ['tools/call', { name: 'delete_doc', arguments: { uri: 'docs://roadmap' } }];
@@ -26,11 +29,16 @@ export async function runDirect({ url, foreign, issuer, tag }) {
   const unauthorized = { outcome: 'refused', statuses: [401], challenge: { scope: 'mcp:connect' } };
   const invalid = { ...unauthorized, challenge: { scope: 'mcp:connect', error: 'invalid_token' } };
 
+  const mixed = {
+    outcome: 'refused', statuses: [400], challenge: { scope: 'mcp:connect', error: 'invalid_request' }, reason: 'credentials_mixed',
+  };
+
   const calls = [
     ['no token', undefined, whoami, unauthorized],
     ['bad signature', flipSignature(admin), whoami, invalid],
     ['wrong audience', await token('demo-admin', everything, foreign), whoami, invalid],
     ['expired', await token('demo-expired', everything), whoami, invalid],
+    ['a proof too many', reader, whoami, mixed, PROOF],
     ['forged headers', reader, whoami, { subject: 'demo-reader' }],
     ['reader', reader, ['tools/list'], { value: ['read_doc', 'search_docs', 'whoami'] }],
     ['reader', reader, deleteDoc, {
@@ -42,8 +50,8 @@ export async function runDirect({ url, foreign, issuer, tag }) {
   ];
 
   const steps = [];
-  for (const [who, bearer, [method, params], expected] of calls) {
-    const headers = { ...FORGED, [CASE_HEADER]: `${tag} ${steps.length}` };
+  for (const [who, bearer, [method, params], expected, more] of calls) {
+    const headers = { ...FORGED, ...more, [CASE_HEADER]: `${tag} ${steps.length}` };
     if (bearer) headers.authorization = `Bearer ${bearer}`;
     const message = [method, params?.name].filter(Boolean).join(' ');
     steps.push({

@@ -197,7 +197,7 @@ pub(crate) struct Revocation {
     pub(crate) cluster: String,
     /// How long one fetch may take, at most 10s; default 5s.
     pub(crate) timeout: Option<Span>,
-    /// How often it is fetched again, from 5s to 24h; default 1m.
+    /// How often it is fetched again, from 10s to 24h; default 1m.
     pub(crate) refresh: Option<Span>,
     /// How long after that it is still used while fetching fails, at most 7days; default 1h.
     /// Then the issuer's tokens are refused until it can be had.
