@@ -380,17 +380,19 @@ fn to_strip(headers: &Headers) -> Vec<HeaderEdit> {
 }
 
 fn is_stripped(name: &str) -> bool {
-    NEVER_FORWARDED.contains(&canonical(name).as_str()) || is_ours(name)
+    let is = |other: &&str| name.len() == other.len() && canonical(name).eq(other.bytes());
+    NEVER_FORWARDED.iter().any(is) || is_ours(name)
 }
 
 pub(super) fn is_ours(name: &str) -> bool {
-    canonical(name).starts_with(OUR_PREFIX)
+    name.len() >= OUR_PREFIX.len()
+        && canonical(name).zip(OUR_PREFIX.bytes()).all(|(one, other)| one == other)
 }
 
 /// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart
 /// (RFC 3875 section 4.1.18).
-fn canonical(name: &str) -> String {
-    name.replace('_', "-").to_ascii_lowercase()
+fn canonical(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
 }
 
 fn single<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a str>, Denial> {

@@ -150,7 +150,7 @@ impl Authenticator {
         let is_jwt = is_jwt(credential.token);
         let mut token = if is_jwt {
             let (token, cached) =
-                self.read_jwt(credential.token, &digest, demands, waited, host)?;
+                self.read_jwt((credential.token, &digest), demands, waited, now, host)?;
             evidence.cached = cached;
             token
         } else {
@@ -183,13 +183,12 @@ impl Authenticator {
     /// The claims of a JWT, and whether it was verified before.
     fn read_jwt(
         &mut self,
-        text: &str,
-        digest: &TokenDigest,
+        (text, digest): (&str, &TokenDigest),
         demands: &Demands<'_>,
         waited: Waited,
+        now: SystemTime,
         host: &dyn Host,
     ) -> Result<(Rc<Verified<AccessToken>>, bool), Outcome> {
-        let now = host.now();
         if let Some(token) = self.recall(digest, demands.issuers, now) {
             host.count(Counter::TokenCacheHit);
             return Ok((token, true));
