@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::compile::{Bounds, Notes};
-use super::document::{self, ClaimName, Object};
+use super::document::{self, ClaimName};
 use super::fetch::{self, Rhythm};
 use super::secrets::Secrets;
 use super::{introspection, keys};
@@ -77,7 +77,7 @@ pub(super) struct KnownIssuer {
 }
 
 /// The issuers, in the order of their names.
-pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Known {
+pub(super) fn known(issuers: &BTreeMap<String, document::Issuer>) -> Known {
     let entries = issuers.iter().enumerate().map(|(index, (name, issuer))| {
         let identifiers = match &issuer.tenants {
             Some(tenants) if issuer.issuer.contains(TENANT) => {
@@ -95,7 +95,7 @@ pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Kno
 /// Compiles the issuers, in the order of their names.
 pub(super) fn compile(
     notes: &mut Notes,
-    issuers: BTreeMap<String, Object<document::Issuer>>,
+    issuers: BTreeMap<String, document::Issuer>,
     known: &Known,
     secrets: &Secrets,
 ) -> Vec<Issuer> {
@@ -110,7 +110,7 @@ pub(super) fn compile(
     }
     issuers
         .into_iter()
-        .filter_map(|(name, Object(issuer))| compile_one(notes, name, issuer, secrets))
+        .filter_map(|(name, issuer)| compile_one(notes, name, issuer, secrets))
         .collect()
 }
 
@@ -135,7 +135,7 @@ fn compile_one(
     let max_lifetime = issuer
         .max_token_lifetime
         .map(|lifetime| notes.span(&format!("{path}.max_token_lifetime"), lifetime, TOKEN_TIME));
-    let claims = claims(notes, &format!("{path}.claims"), issuer.claims.0);
+    let claims = claims(notes, &format!("{path}.claims"), issuer.claims);
 
     let tokens = issuer.introspection.as_ref().map(|settings| settings.tokens);
     if issuer.jwks.is_none() && tokens != Some(IntrospectedTokens::Opaque) {
@@ -174,12 +174,9 @@ fn compile_one(
 }
 
 /// What may be left out: `None` where it is there and refused.
-fn optional<T, U>(
-    member: Option<Object<T>>,
-    compile: impl FnOnce(T) -> Option<U>,
-) -> Option<Option<U>> {
+fn optional<T, U>(member: Option<T>, compile: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match member {
-        Some(Object(member)) => compile(member).map(Some),
+        Some(member) => compile(member).map(Some),
         None => Some(None),
     }
 }

@@ -54,15 +54,6 @@ impl ConfigError {
     pub(super) fn one(path: impl Into<String>, message: impl Into<String>) -> Self {
         ConfigError { problems: vec![Problem { path: path.into(), message: message.into() }] }
     }
-
-    /// The refusal of a document that is JSON of another shape than ours.
-    pub(super) fn of_shape(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
-        let path = match error.path().to_string() {
-            path if path == "." => String::new(),
-            path => path,
-        };
-        Self::one(path, shape_message(&error.inner().to_string()))
-    }
 }
 
 /// `; did you mean …?` when a known name is near, else the empty text.
@@ -91,51 +82,5 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         [(first, _), (second, _), ..] if first.total_cmp(second).is_eq() => None,
         [(_, known), ..] => Some(known),
         [] => None,
-    }
-}
-
-/// serde's message in our words: without the values it repeats, which may be secret,
-/// and without the position, which the path replaces.
-fn shape_message(text: &str) -> String {
-    let text = text.rsplit_once(" at line ").map_or(text, |(message, _)| message);
-    for kind in ["field", "variant"] {
-        if let Some((name, known)) = unknown_name(text, kind) {
-            let what = if kind == "field" { "member" } else { "value" };
-            let hint = match did_you_mean(name, known.iter().copied()) {
-                hint if !hint.is_empty() => hint,
-                _ => format!("; known are {}", known.join(", ")),
-            };
-            return format!("unknown {what} `{name}`{hint}");
-        }
-    }
-    if let Some((found, expected)) =
-        text.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
-    {
-        let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        return format!("expected {}, found {}", json_word(expected), json_word(found));
-    }
-    match text {
-        // serde_json's answer to anything but a string where names are expected.
-        "expected value" => "expected a string".to_owned(),
-        _ => text.replace("missing field", "missing member"),
-    }
-}
-
-/// The parts of serde's "unknown field `x`, expected one of `a`, `b`".
-fn unknown_name<'a>(text: &'a str, kind: &str) -> Option<(&'a str, Vec<&'a str>)> {
-    let rest = text.strip_prefix("unknown ")?.strip_prefix(kind)?.strip_prefix(" `")?;
-    let (name, known) = rest.rsplit_once("`, expected ")?;
-    Some((name, known.split('`').skip(1).step_by(2).collect()))
-}
-
-/// JSON's word for one of serde's.
-fn json_word(word: &str) -> &str {
-    match word {
-        "sequence" | "a sequence" => "an array",
-        "map" | "a map" => "an object",
-        "string" => "a string",
-        "integer" | "floating" => "a number",
-        "boolean" | "a boolean" => "true or false",
-        other => other,
     }
 }
