@@ -78,7 +78,8 @@ pub(super) struct KnownIssuer {
 
 /// The issuers, in the order of their names.
 pub(super) fn known(issuers: &BTreeMap<String, document::Issuer>) -> Known {
-    let entries = issuers.iter().enumerate().map(|(index, (name, issuer))| {
+    let mut known = Known::new();
+    for (index, (name, issuer)) in issuers.iter().enumerate() {
         let identifiers = match &issuer.tenants {
             Some(tenants) if issuer.issuer.contains(TENANT) => {
                 tenants.iter().map(|tenant| issuer.issuer.replace(TENANT, tenant)).collect()
@@ -87,9 +88,10 @@ pub(super) fn known(issuers: &BTreeMap<String, document::Issuer>) -> Known {
         };
         let introspected = issuer.introspection.as_ref().map(|settings| settings.tokens);
         let id = IssuerId(index);
-        (name.clone(), KnownIssuer { id, name: name.clone(), identifiers, introspected })
-    });
-    entries.collect()
+        let issuer = KnownIssuer { id, name: name.clone(), identifiers, introspected };
+        known.insert(name.clone(), issuer);
+    }
+    known
 }
 
 /// Compiles the issuers, in the order of their names.

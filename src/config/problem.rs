@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, told to the person who wrote it.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Two names are taken for one mistyped when they differ in at most a third of the
@@ -67,20 +68,27 @@ pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
 /// The known name most like this one, if there is one and only one: for `HS256` there
 /// are `ES256`, `PS256` and `RS256`, and a guess among them would mislead.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_of(name, &mut known.into_iter().filter(|known| known.len() <= MAX_COMPARED))
+}
+
+fn nearest_of<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_COMPARED {
         return None;
     }
-    let name = name.to_lowercase();
-    let mut ranking: Vec<(f64, &str)> = known
-        .into_iter()
-        .filter(|known| known.len() <= MAX_COMPARED)
-        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &known.to_lowercase()), known))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
-        .collect();
-    ranking.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    match ranking.as_slice() {
-        [(first, _), (second, _), ..] if first.total_cmp(second).is_eq() => None,
-        [(_, known), ..] => Some(known),
-        [] => None,
+    let name = name.to_ascii_lowercase();
+    let mut best = LIKENESS;
+    let mut nearest = None;
+    for known in known {
+        let likeness = strsim::normalized_damerau_levenshtein(&name, &known.to_ascii_lowercase());
+        match likeness.total_cmp(&best) {
+            Ordering::Less => {}
+            // The bound itself is near enough; the same likeness again is a tie.
+            Ordering::Equal if nearest.is_some() => nearest = Some(None),
+            Ordering::Equal | Ordering::Greater => {
+                best = likeness;
+                nearest = Some(Some(known));
+            }
+        }
     }
+    nearest.flatten()
 }

@@ -16,9 +16,9 @@ use crate::token::{
 const OUR_PREFIX: &str = "x-countersign-";
 
 /// Headers decided on, or read by the MCP server, that may occur once. A second line,
-/// of which some reader takes the first and another the last, is refused.
-const SINGLE: [&str; 11] = [
-    "authorization",
+/// of which some reader takes the first and another the last, is refused; so is one of
+/// `authorization`, where [`credentials`] reads it.
+const SINGLE: [&str; 10] = [
     "content-type",
     "content-encoding",
     "content-length",
@@ -373,9 +373,12 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
 }
 
 fn to_strip(headers: &Headers) -> Vec<HeaderEdit> {
-    let mut names: Vec<&str> = headers.names().filter(|name| is_stripped(name)).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for name in headers.names().filter(|name| is_stripped(name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
 }
 
