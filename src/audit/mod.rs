@@ -17,6 +17,9 @@ const MAX_TEXT: usize = 512;
 /// Most scopes recorded of each kind; the same reason.
 const MAX_SCOPES: usize = 64;
 
+/// Room for a usual record, in bytes, so that the text is not moved as it grows.
+const USUAL_LEN: usize = 1024;
+
 /// Everything known about one decision.
 #[derive(Debug, Clone, Serialize)]
 pub struct Record {
@@ -157,13 +160,19 @@ pub fn scopes(scopes: &BTreeSet<String>) -> Vec<Text> {
 /// SHA-256 in lowercase hex: tells two values apart without telling them.
 #[must_use]
 pub fn digest(value: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(value) {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
+    hex(&Sha256::digest(value))
+}
+
+/// Lowercase hex, without the detour over a formatter: every request has some.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
     }
-    hex
+    text
 }
 
 impl Record {
@@ -172,9 +181,14 @@ impl Record {
     pub fn to_json(&self) -> String {
         // No map with non-string keys and no failing serialiser is in it, so this
         // cannot fail; a record that says so is still better than none.
-        serde_json::to_string(self).unwrap_or_else(|_| {
-            format!(r#"{{"decision_id":"{}","outcome":"{}"}}"#, self.decision_id, self.outcome)
-        })
+        let mut json = Vec::with_capacity(USUAL_LEN);
+        serde_json::to_writer(&mut json, self)
+            .ok()
+            .and_then(|()| String::from_utf8(json).ok())
+            .unwrap_or_else(|| {
+                let Record { decision_id, outcome, .. } = self;
+                format!(r#"{{"decision_id":"{decision_id}","outcome":"{outcome}"}}"#)
+            })
     }
 }
 

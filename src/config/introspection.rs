@@ -6,7 +6,7 @@ use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use rsa::pkcs1::RsaPrivateKeyRef;
 
 use super::compile::{Bounds, Notes};
-use super::document::{self, Client, ClientMethod, FromEnvironment, Object, Span};
+use super::document::{self, Client, ClientMethod, FromEnvironment, Span};
 use super::fetch;
 use super::issuers::TENANT;
 use super::secrets::{Secrets, Value};
@@ -58,7 +58,7 @@ pub(super) fn compile(
     let cluster = Some(introspection.cluster);
     let endpoint =
         fetch::request(notes, path, "uri", &introspection.uri, cluster, introspection.timeout);
-    let client = client(notes, &format!("{path}.client"), introspection.client.0, issuer, secrets);
+    let client = client(notes, &format!("{path}.client"), introspection.client, issuer, secrets);
     Some(Introspection {
         endpoint: Callout { method: "POST", ..endpoint? },
         tokens: introspection.tokens,
@@ -114,10 +114,10 @@ fn client(
         return Some(ClientAuthentication::Injected);
     }
 
-    let secret = client.client_secret.and_then(|Object(reference)| {
+    let secret = client.client_secret.and_then(|reference| {
         client_secret(notes, &format!("{path}.client_secret"), &reference, secrets)
     });
-    let key = client.key.zip(client.algorithm).and_then(|(Object(reference), algorithm)| {
+    let key = client.key.zip(client.algorithm).and_then(|(reference, algorithm)| {
         let pkcs8 = private_key(notes, path, &reference, algorithm, secrets)?;
         Some(SigningKey { algorithm, key_id: client.key_id, pkcs8 })
     });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::compile::{Bounds, Notes};
-use super::document::{self, ClaimName, Object};
+use super::document::{self, ClaimName};
 use super::fetch::{self, Rhythm};
 use super::secrets::Secrets;
 use super::{introspection, keys};
@@ -59,8 +59,9 @@ pub(super) struct KnownIssuer {
 }
 
 /// The issuers, in the order of their names.
-pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Known {
-    let entries = issuers.iter().enumerate().map(|(index, (name, issuer))| {
+pub(super) fn known(issuers: &BTreeMap<String, document::Issuer>) -> Known {
+    let mut known = Known::new();
+    for (index, (name, issuer)) in issuers.iter().enumerate() {
         let identifiers = match &issuer.tenants {
             Some(tenants) if issuer.issuer.contains(TENANT) => {
                 tenants.iter().map(|tenant| issuer.issuer.replace(TENANT, tenant)).collect()
@@ -69,15 +70,16 @@ pub(super) fn known(issuers: &BTreeMap<String, Object<document::Issuer>>) -> Kno
         };
         let introspected = issuer.introspection.as_ref().map(|settings| settings.tokens);
         let id = IssuerId(index);
-        (name.clone(), KnownIssuer { id, name: name.clone(), identifiers, introspected })
-    });
-    entries.collect()
+        let issuer = KnownIssuer { id, name: name.clone(), identifiers, introspected };
+        known.insert(name.clone(), issuer);
+    }
+    known
 }
 
 /// Compiles the issuers, in the order of their names.
 pub(super) fn compile(
     notes: &mut Notes,
-    issuers: BTreeMap<String, Object<document::Issuer>>,
+    issuers: BTreeMap<String, document::Issuer>,
     known: &Known,
     secrets: &Secrets,
 ) -> Vec<Issuer> {
@@ -92,7 +94,7 @@ pub(super) fn compile(
     }
     issuers
         .into_iter()
-        .filter_map(|(name, Object(issuer))| compile_one(notes, name, issuer, secrets))
+        .filter_map(|(name, issuer)| compile_one(notes, name, issuer, secrets))
         .collect()
 }
 
@@ -117,7 +119,7 @@ fn compile_one(
     let max_lifetime = issuer
         .max_token_lifetime
         .map(|lifetime| notes.span(&format!("{path}.max_token_lifetime"), lifetime, TOKEN_TIME));
-    let claims = claims(notes, &format!("{path}.claims"), issuer.claims.0);
+    let claims = claims(notes, &format!("{path}.claims"), issuer.claims);
 
     let tokens = issuer.introspection.as_ref().map(|settings| settings.tokens);
     if issuer.jwks.is_none() && tokens != Some(IntrospectedTokens::Opaque) {
@@ -156,12 +158,9 @@ fn compile_one(
 }
 
 /// What may be left out: `None` where it is there and refused.
-fn optional<T, U>(
-    member: Option<Object<T>>,
-    compile: impl FnOnce(T) -> Option<U>,
-) -> Option<Option<U>> {
+fn optional<T, U>(member: Option<T>, compile: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match member {
-        Some(Object(member)) => compile(member).map(Some),
+        Some(member) => compile(member).map(Some),
         None => Some(None),
     }
 }

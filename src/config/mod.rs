@@ -17,11 +17,11 @@ mod proofs;
 mod rules;
 mod secrets;
 mod servers;
+mod shape;
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
+use crate::audit;
 use crate::gate::Enforcement;
 use crate::json::{self, JsonError};
 use crate::token::{Issuer, NonceKey};
@@ -60,10 +60,10 @@ pub fn load(json: &[u8], secrets: &Secrets) -> Result<Loaded, ConfigError> {
     if json.len() > MAX_DOCUMENT {
         return Err(ConfigError::one("", format!("larger than {MAX_DOCUMENT} bytes")));
     }
-    json::read(json).map_err(|error| ConfigError::one("", syntax_message(error, json)))?;
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let document::Object(document) = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| ConfigError::of_shape(&error))?;
+    let value =
+        json::read(json).map_err(|error| ConfigError::one("", syntax_message(error, json)))?;
+    let document =
+        shape::read(&value).map_err(|misfit| ConfigError::one(misfit.path, misfit.message))?;
     compile::compile(document, version(json), secrets)
 }
 
@@ -83,5 +83,5 @@ fn syntax_message(error: JsonError, json: &[u8]) -> String {
 }
 
 fn version(json: &[u8]) -> String {
-    Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    audit::digest(json).chars().take(16).collect()
 }

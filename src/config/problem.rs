@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, told to the person who wrote it.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Two names are taken for one mistyped when they differ in at most a third of the
@@ -54,15 +55,6 @@ impl ConfigError {
     pub(super) fn one(path: impl Into<String>, message: impl Into<String>) -> Self {
         ConfigError { problems: vec![Problem { path: path.into(), message: message.into() }] }
     }
-
-    /// The refusal of a document that is JSON of another shape than ours.
-    pub(super) fn of_shape(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
-        let path = match error.path().to_string() {
-            path if path == "." => String::new(),
-            path => path,
-        };
-        Self::one(path, shape_message(&error.inner().to_string()))
-    }
 }
 
 /// `; did you mean …?` when a known name is near, else the empty text.
@@ -76,66 +68,27 @@ pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
 /// The known name most like this one, if there is one and only one: for `HS256` there
 /// are `ES256`, `PS256` and `RS256`, and a guess among them would mislead.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_of(name, &mut known.into_iter().filter(|known| known.len() <= MAX_COMPARED))
+}
+
+fn nearest_of<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_COMPARED {
         return None;
     }
-    let name = name.to_lowercase();
-    let mut ranking: Vec<(f64, &str)> = known
-        .into_iter()
-        .filter(|known| known.len() <= MAX_COMPARED)
-        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &known.to_lowercase()), known))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
-        .collect();
-    ranking.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    match ranking.as_slice() {
-        [(first, _), (second, _), ..] if first.total_cmp(second).is_eq() => None,
-        [(_, known), ..] => Some(known),
-        [] => None,
-    }
-}
-
-/// serde's message in our words: without the values it repeats, which may be secret,
-/// and without the position, which the path replaces.
-fn shape_message(text: &str) -> String {
-    let text = text.rsplit_once(" at line ").map_or(text, |(message, _)| message);
-    for kind in ["field", "variant"] {
-        if let Some((name, known)) = unknown_name(text, kind) {
-            let what = if kind == "field" { "member" } else { "value" };
-            let hint = match did_you_mean(name, known.iter().copied()) {
-                hint if !hint.is_empty() => hint,
-                _ => format!("; known are {}", known.join(", ")),
-            };
-            return format!("unknown {what} `{name}`{hint}");
+    let name = name.to_ascii_lowercase();
+    let mut best = LIKENESS;
+    let mut nearest = None;
+    for known in known {
+        let likeness = strsim::normalized_damerau_levenshtein(&name, &known.to_ascii_lowercase());
+        match likeness.total_cmp(&best) {
+            Ordering::Less => {}
+            // The bound itself is near enough; the same likeness again is a tie.
+            Ordering::Equal if nearest.is_some() => nearest = Some(None),
+            Ordering::Equal | Ordering::Greater => {
+                best = likeness;
+                nearest = Some(Some(known));
+            }
         }
     }
-    if let Some((found, expected)) =
-        text.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
-    {
-        let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        return format!("expected {}, found {}", json_word(expected), json_word(found));
-    }
-    match text {
-        // serde_json's answer to anything but a string where names are expected.
-        "expected value" => "expected a string".to_owned(),
-        _ => text.replace("missing field", "missing member"),
-    }
-}
-
-/// The parts of serde's "unknown field `x`, expected one of `a`, `b`".
-fn unknown_name<'a>(text: &'a str, kind: &str) -> Option<(&'a str, Vec<&'a str>)> {
-    let rest = text.strip_prefix("unknown ")?.strip_prefix(kind)?.strip_prefix(" `")?;
-    let (name, known) = rest.rsplit_once("`, expected ")?;
-    Some((name, known.split('`').skip(1).step_by(2).collect()))
-}
-
-/// JSON's word for one of serde's.
-fn json_word(word: &str) -> &str {
-    match word {
-        "sequence" | "a sequence" => "an array",
-        "map" | "a map" => "an object",
-        "string" => "a string",
-        "integer" | "floating" => "a number",
-        "boolean" | "a boolean" => "true or false",
-        other => other,
-    }
+    nearest.flatten()
 }

@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::compile::{Bounds, Notes};
-use super::document::{Dpop, FromEnvironment, Mtls, Object};
+use super::document::{Dpop, FromEnvironment, Mtls};
 use super::secrets::{Secrets, Value};
 use super::url::Url;
 use crate::token::{
@@ -47,7 +47,7 @@ pub(super) fn dpop(
     notes.list(&format!("{path}.algorithms"), &dpop.algorithms);
     notes.unique(&format!("{path}.algorithms"), &dpop.algorithms);
     let proof_max_age = notes.span(&format!("{path}.proof_max_age"), dpop.proof_max_age, PROOF_AGE);
-    let Object(nonce) = dpop.nonce;
+    let nonce = dpop.nonce;
     let lifetime = notes.span(&format!("{path}.nonce.lifetime"), nonce.lifetime, NONCE_LIFETIME);
     if dpop.mode == Requirement::Off && nonce.mode != Requirement::Off {
         let message = "there are no proofs to have nonces: `mode` of `dpop` is `off`";
@@ -92,7 +92,7 @@ pub(super) fn mtls(notes: &mut Notes, path: &str, mtls: Mtls) -> MtlsPolicy {
 /// The keys of nonces, and whether they are there if and only if a server needs them.
 pub(super) fn nonce_keys(
     notes: &mut Notes,
-    keys: &[Object<FromEnvironment>],
+    keys: &[FromEnvironment],
     policies: &[&DpopPolicy],
     secrets: &Secrets,
 ) -> Vec<NonceKey> {
@@ -111,7 +111,7 @@ pub(super) fn nonce_keys(
         notes.problem(PATH, message);
     }
     let mut read: Vec<NonceKey> = Vec::new();
-    for (index, Object(reference)) in keys.iter().enumerate() {
+    for (index, reference) in keys.iter().enumerate() {
         let path = format!("{PATH}[{index}]");
         let key = match secrets.read(notes, &path, reference) {
             Some(Value::Known(text)) => nonce_key(&text),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::compile::Notes;
-use super::document::{NamedRule, Object, RuleDpop, Server, UriRule};
+use super::document::{NamedRule, RuleDpop, Server, UriRule};
 use super::metadata::check_scopes;
 use super::problem::nearest;
 use crate::policy::{Introspect, Pattern, Rule, RuleTable, ServerPolicy};
@@ -127,18 +127,13 @@ fn methods(notes: &mut Notes, path: &str, methods: &[String]) -> Vec<Pattern> {
     patterns
 }
 
-fn table<'d, R>(
-    notes: &mut Notes,
-    path: &str,
-    rules: &'d [Object<R>],
-    limits: &Limits<'_>,
-) -> RuleTable
+fn table<'d, R>(notes: &mut Notes, path: &str, rules: &'d [R], limits: &Limits<'_>) -> RuleTable
 where
     RuleText<'d>: From<&'d R>,
 {
     notes.optional_list(path, rules);
     let mut table = RuleTable::default();
-    for (index, Object(rule)) in rules.iter().enumerate() {
+    for (index, rule) in rules.iter().enumerate() {
         add_rule(notes, &mut table, format!("{path}[{index}]"), &rule.into(), limits);
     }
     table

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::compile::Notes;
-use super::document::{self, Match, Object};
+use super::document::{self, Match};
 use super::issuers::{Known, KnownIssuer};
 use super::problem::did_you_mean;
 use super::url::{Authority, Url, ambiguity};
@@ -17,11 +17,11 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// Compiles the servers, in the order of the document.
 pub(super) fn compile(
     notes: &mut Notes,
-    servers: Vec<Object<document::Server>>,
+    servers: Vec<document::Server>,
     known: &Known,
 ) -> Vec<Server> {
     let servers: Vec<(String, Server)> = (servers.into_iter().enumerate())
-        .map(|(index, Object(server))| (format!("servers[{index}]"), server))
+        .map(|(index, server)| (format!("servers[{index}]"), server))
         .filter_map(|(path, server)| {
             Some((path.clone(), compile_one(notes, &path, server, known)?))
         })
@@ -40,15 +40,14 @@ fn compile_one(
     let unasked = issuers.iter().find(|issuer| issuer.introspected.is_none());
     let policy = rules::compile(notes, path, &server, unasked.map(|issuer| issuer.name.as_str()));
     let relaxed = rules::take_unbound(&server);
-    let dpop =
-        proofs::dpop(notes, &format!("{path}.dpop"), server.dpop.0, relaxed, &server.resource);
-    let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls.0);
+    let dpop = proofs::dpop(notes, &format!("{path}.dpop"), server.dpop, relaxed, &server.resource);
+    let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls);
     check_audiences(notes, &format!("{path}.audiences"), &server.audiences, &server.resource);
     check_origins(notes, &format!("{path}.allowed_origins"), &server.allowed_origins);
     metadata::check(notes, &format!("{path}.metadata"), &server.metadata);
 
     let url = resource(notes, &format!("{path}.resource"), &server.resource)?;
-    let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match.0, &url);
+    let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match, &url);
     let metadata_path = format!("{WELL_KNOWN}{}", url.path.trim_end_matches('/'));
     let identifiers: Vec<&str> =
         issuers.iter().flat_map(|issuer| &issuer.identifiers).map(String::as_str).collect();
@@ -68,7 +67,7 @@ fn compile_one(
         metadata_url: format!("{}{metadata_path}", url.origin()),
         metadata_path,
         metadata_document,
-        scopes_supported: server.metadata.0.scopes_supported,
+        scopes_supported: server.metadata.scopes_supported,
         policy,
     })
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::headers::Headers;
 use super::server::HostMode;
 use super::worker::{Worker, elapsed_ms};
-use crate::audit::{self, Record, Text, digest};
+use crate::audit::{self, Record, Text, digest, hex};
 use crate::host::{Counter, Host};
 use crate::mcp::{Operation, Target};
 use crate::policy::Decision;
@@ -53,7 +53,7 @@ impl Account {
     ) {
         self.started = host.now();
         if let Ok(bits) = host.random() {
-            self.decision_id = format!("{:032x}", u128::from_be_bytes(bits));
+            self.decision_id = hex(&bits);
         }
         let trace_id = headers.informative("traceparent").and_then(|parent| parent.get(3..35));
         self.record = Some(Record {

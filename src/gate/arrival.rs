@@ -16,9 +16,9 @@ use crate::token::{
 const OUR_PREFIX: &str = "x-countersign-";
 
 /// Headers decided on, or read by the MCP server, that may occur once. A second line,
-/// of which some reader takes the first and another the last, is refused.
-const SINGLE: [&str; 11] = [
-    "authorization",
+/// of which some reader takes the first and another the last, is refused; so is one of
+/// `authorization`, where [`credentials`] reads it.
+const SINGLE: [&str; 10] = [
     "content-type",
     "content-encoding",
     "content-length",
@@ -373,24 +373,29 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
 }
 
 fn to_strip(headers: &Headers) -> Vec<HeaderEdit> {
-    let mut names: Vec<&str> = headers.names().filter(|name| is_stripped(name)).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for name in headers.names().filter(|name| is_stripped(name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
 }
 
 fn is_stripped(name: &str) -> bool {
-    NEVER_FORWARDED.contains(&canonical(name).as_str()) || is_ours(name)
+    let is = |other: &&str| name.len() == other.len() && canonical(name).eq(other.bytes());
+    NEVER_FORWARDED.iter().any(is) || is_ours(name)
 }
 
 pub(super) fn is_ours(name: &str) -> bool {
-    canonical(name).starts_with(OUR_PREFIX)
+    name.len() >= OUR_PREFIX.len()
+        && canonical(name).zip(OUR_PREFIX.bytes()).all(|(one, other)| one == other)
 }
 
 /// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart
 /// (RFC 3875 section 4.1.18).
-fn canonical(name: &str) -> String {
-    name.replace('_', "-").to_ascii_lowercase()
+fn canonical(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
 }
 
 fn single<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a str>, Denial> {

@@ -107,7 +107,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
                 "mode: unknown member `mode`; known are host_mode, issuers, servers, dpop_nonce_keys, audit",
             ],
         ),
-        ("/host_mode", Some(json!(1)), &["host_mode: expected a string"]),
+        ("/host_mode", Some(json!(1)), &["host_mode: expected a string, found a number"]),
         ("/issuers", None, &["missing member `issuers`"]),
         (
             "/issuers",

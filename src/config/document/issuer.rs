@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{ClaimName, FromEnvironment, Object, Span};
+use super::values::{ClaimName, FromEnvironment, Span};
 use crate::token::{Algorithm, IntrospectedTokens};
 
 /// An authorization server whose access tokens are accepted.
@@ -22,7 +22,7 @@ pub(crate) struct Issuer {
     /// Its public keys: fetched from a URL (`uri`), found by its metadata (`discovery`) or
     /// written here (`keys`). Left out where `introspection` is for `opaque` tokens and it
     /// issues no others.
-    pub(crate) jwks: Option<Object<Jwks>>,
+    pub(crate) jwks: Option<Jwks>,
     /// The signature algorithms it uses, and no others. Where a key does not say its
     /// own, an RSA key has the first RSA algorithm of this list. Needed with `jwks`.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
@@ -42,11 +42,11 @@ pub(crate) struct Issuer {
     pub(crate) max_token_lifetime: Option<Span>,
     /// Where its tokens have what is read, if not in the claims of RFC 9068.
     #[serde(default)]
-    pub(crate) claims: Object<Claims>,
+    pub(crate) claims: Claims,
     /// How it is asked about tokens (RFC 7662).
-    pub(crate) introspection: Option<Object<Introspection>>,
+    pub(crate) introspection: Option<Introspection>,
     /// Where it lists tokens that are no longer good.
-    pub(crate) revocation: Option<Object<Revocation>>,
+    pub(crate) revocation: Option<Revocation>,
 }
 
 /// Where an issuer's keys come from: `uri`, `discovery` or `keys`.
@@ -139,7 +139,7 @@ pub(crate) struct Introspection {
     #[serde(default)]
     pub(crate) tokens: IntrospectedTokens,
     /// How the filter authenticates there.
-    pub(crate) client: Object<Client>,
+    pub(crate) client: Client,
     /// Asks for signed answers (RFC 9701), takes no others, and says which audience they
     /// must have: what the issuer knows this resource server as. Needs `jwks`.
     pub(crate) signed_for: Option<String>,
@@ -159,9 +159,9 @@ pub(crate) struct Client {
     /// The client identifier; for all methods but `injected`.
     pub(crate) client_id: Option<String>,
     /// The client secret; for `client_secret_basic` and `client_secret_post`.
-    pub(crate) client_secret: Option<Object<FromEnvironment>>,
+    pub(crate) client_secret: Option<FromEnvironment>,
     /// The private key, PKCS #8 in PEM (`-----BEGIN PRIVATE KEY-----`); for `private_key_jwt`.
-    pub(crate) key: Option<Object<FromEnvironment>>,
+    pub(crate) key: Option<FromEnvironment>,
     /// What the key signs with, ES256, ES384, ES512, RS256, RS384 or RS512; for `private_key_jwt`.
     pub(crate) algorithm: Option<Algorithm>,
     /// `kid` of the key, where the issuer wants one; for `private_key_jwt`.

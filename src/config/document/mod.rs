@@ -16,7 +16,7 @@ pub(super) use issuer::{
     Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
 };
 pub(super) use server::{Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, UriRule};
-pub(super) use values::{ClaimName, FromEnvironment, Object, Span};
+pub(super) use values::{ClaimName, FromEnvironment, Span};
 
 /// Configuration of the Countersign filter.
 #[derive(Deserialize, JsonSchema)]
@@ -30,18 +30,18 @@ pub(super) struct Document {
     /// The authorization servers, each under a name that `servers` refers to:
     /// letters, digits, `-` and `_`.
     #[schemars(extend("minProperties" = 1))]
-    pub(super) issuers: BTreeMap<String, Object<Issuer>>,
+    pub(super) issuers: BTreeMap<String, Issuer>,
     /// The MCP servers behind this filter. Requests for anything else are denied.
     #[schemars(length(min = 1))]
-    pub(super) servers: Vec<Object<Server>>,
+    pub(super) servers: Vec<Server>,
     /// Keys for DPoP nonces of `scope: cluster`, the same at every proxy: at least 32 random
     /// bytes each, in base64 or base64url. The first one makes nonces, all of them check
     /// them: to renew, add the new key last everywhere, then move it to the front.
     #[serde(default)]
-    pub(super) dpop_nonce_keys: Vec<Object<FromEnvironment>>,
+    pub(super) dpop_nonce_keys: Vec<FromEnvironment>,
     /// What is told about decisions, and to whom.
     #[serde(default)]
-    pub(super) audit: Object<Audit>,
+    pub(super) audit: Audit,
 }
 
 /// What is told about decisions. The record itself is always there, as Envoy filter

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Object, Span};
+use super::values::Span;
 use crate::policy::Introspect;
 use crate::token::{Algorithm, NonceScope, Requirement};
 
@@ -23,37 +23,37 @@ pub(crate) struct Server {
     pub(crate) audiences: Vec<String>,
     /// Which requests are for it, where they do not look like `resource`.
     #[serde(default)]
-    pub(crate) r#match: Object<Match>,
+    pub(crate) r#match: Match,
     /// Names of the issuers whose tokens it accepts.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) issuers: Vec<String>,
     /// Tokens bound to a key of their client (RFC 9449). Without it they are refused, since
     /// nobody would check the key.
     #[serde(default)]
-    pub(crate) dpop: Object<Dpop>,
+    pub(crate) dpop: Dpop,
     /// Tokens bound to a certificate of their client (RFC 8705). Without it they are refused,
     /// since nobody would check the certificate.
     #[serde(default)]
-    pub(crate) mtls: Object<Mtls>,
+    pub(crate) mtls: Mtls,
     /// Web origins whose pages may call it, such as `https://app.example.com`. A request
     /// with any other `Origin` is denied; clients that are no browsers send none.
     #[serde(default)]
     pub(crate) allowed_origins: Vec<String>,
     /// What its metadata document says besides.
     #[serde(default)]
-    pub(crate) metadata: Object<Metadata>,
+    pub(crate) metadata: Metadata,
     /// Methods without a protected object. Calls, prompts and resources have their own rules.
     #[serde(default)]
-    pub(crate) methods: Object<Methods>,
+    pub(crate) methods: Methods,
     /// Who may see and call which tools.
     #[serde(default)]
-    pub(crate) tools: Object<NamedRules>,
+    pub(crate) tools: NamedRules,
     /// Who may see and get which prompts.
     #[serde(default)]
-    pub(crate) prompts: Object<NamedRules>,
+    pub(crate) prompts: NamedRules,
     /// Who may see, read and subscribe to which resources.
     #[serde(default)]
-    pub(crate) resources: Object<UriRules>,
+    pub(crate) resources: UriRules,
 }
 
 /// Which requests are for a server. Needed where a proxy before this one rewrites the
@@ -85,7 +85,7 @@ pub(crate) struct Dpop {
     pub(crate) proof_max_age: Span,
     /// Nonces, with which the filter says when a proof was made.
     #[serde(default)]
-    pub(crate) nonce: Object<Nonce>,
+    pub(crate) nonce: Nonce,
 }
 
 /// Nonces in proofs (RFC 9449 section 9).
@@ -150,7 +150,7 @@ pub(crate) struct Methods {
 pub(crate) struct NamedRules {
     /// The most specific name decides alone: the exact one, else the longest prefix.
     /// What no rule names is denied and left out of lists.
-    pub(crate) rules: Vec<Object<NamedRule>>,
+    pub(crate) rules: Vec<NamedRule>,
 }
 
 /// What a caller needs for some tools or prompts.
@@ -174,7 +174,7 @@ pub(crate) struct NamedRule {
 pub(crate) struct UriRules {
     /// The most specific URI decides alone: the exact one, else the longest prefix.
     /// What no rule names is denied and left out of lists.
-    pub(crate) rules: Vec<Object<UriRule>>,
+    pub(crate) rules: Vec<UriRule>,
 }
 
 /// What a caller needs for some resources.
@@ -208,7 +208,7 @@ impl Default for Dpop {
             mode: Requirement::Off,
             algorithms: default_proof_algorithms(),
             proof_max_age: five_minutes(),
-            nonce: Object::default(),
+            nonce: Nonce::default(),
         }
     }
 }
