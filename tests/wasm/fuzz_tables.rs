@@ -2,13 +2,16 @@
 //! request stops a worker, and nothing undecided goes upstream.
 
 use crate::client::{Client, post_with_proof};
-use crate::host::{Callback, HostFlag, Outcome, Vm};
+use crate::host::{Callback, Callout, HostFlag, Outcome, Vm};
 use crate::support::{
     CALL, Lines, MODES, UNKNOWN, assert_forwarded, assert_serves, assert_withheld, claims, encode,
-    fetch, inline, jwks, post, remote, send, sign, start, token, with,
+    fetch, inline, jwks, post, remote, send, sign, start, token, with, workers,
 };
 
 use serde_json::json;
+use std::time::Duration;
+
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 /// Rounds per mode: some seconds in all.
 const ROUNDS: u64 = 1500;
@@ -462,8 +465,7 @@ fn random_interleavings_of_streams_and_words_mix_nobody_up() {
                 let asked = body.split(['=', '&']).nth(1).unwrap();
                 let mut members = claims(&vm, "docs.read");
                 members["active"] = json!(is_good(asked));
-                let headers = [("content-type", "application/json")];
-                vm.answer(callout, 200, headers, members.to_string());
+                vm.answer(callout, 200, JSON, members.to_string());
             };
             for _ in 0..40 {
                 match random.below(8) {
@@ -512,5 +514,109 @@ fn random_interleavings_of_streams_and_words_mix_nobody_up() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn random_failures_of_issuers_and_workers_hang_nobody_and_let_nobody_in() {
+    let document = |mode: &str| {
+        let mut document = remote(mode);
+        let issuer = &mut document["issuers"]["corp"];
+        issuer["revocation"] = json!({ "uri": "https://idp.example.com/gone", "cluster": "idp" });
+        issuer["introspection"] = json!({
+            "uri": "https://idp.example.com/introspect", "cluster": "idp", "tokens": "all",
+            "client": { "method": "injected" },
+        });
+        document["servers"][0]["dpop"] = json!({ "mode": "optional" });
+        document["servers"][0]["tools"]["rules"][0]["introspect"] = json!("fresh");
+        document
+    };
+    let serve = |vm: &Vm, callout: &Callout| {
+        let body = match callout.headers.get(":path").unwrap() {
+            "/jwks" => jwks(&["k1"]),
+            "/gone" => json!({ "revoked": [{ "jti": "revoked" }] }).to_string(),
+            _ => {
+                let mut members = claims(vm, "docs.read");
+                members["active"] = json!(true);
+                members.to_string()
+            }
+        };
+        vm.answer(callout, 200, JSON, body);
+    };
+    for (flag, mode) in MODES {
+        let mut random = Random(10);
+        let mut passed = 0;
+        for _ in 0..40 {
+            let workers: [Vm; 3] = workers(flag, &document(mode));
+            let client = Client::eddsa(9);
+            let mut streams = Vec::new();
+            if random.chance(2) {
+                workers[0].tick();
+                for callout in workers[0].pending_callouts() {
+                    serve(&workers[0], &callout);
+                }
+            }
+            for _ in 0..60 {
+                let vm = random.pick(&workers).clone();
+                match random.below(12) {
+                    0..4 => {
+                        // By the key that is published and taken back; revoked; and a proof
+                        // that comes twice.
+                        let mut claims = client.claims(&vm, "docs.read");
+                        claims["jti"] = json!(if random.chance(3) { "revoked" } else { "good" });
+                        let bad = claims["jti"] == "revoked" || random.chance(4);
+                        let kid = if bad { "k9" } else { "k1" };
+                        let token = sign(kid, &claims);
+                        let proof = client.proof(&vm, &token);
+                        for _ in 0..=random.below(2) {
+                            let stream = send(&vm, post_with_proof(&token, &proof), CALL);
+                            streams.push((stream, bad, proof.clone()));
+                        }
+                    }
+                    4..7 => drop(vm.tick()),
+                    7..10 => {
+                        let pending = vm.pending_callouts();
+                        if pending.is_empty() {
+                            continue;
+                        }
+                        let callout = random.pick(&pending);
+                        match random.below(10) {
+                            0 => vm.fail_callout(callout),
+                            1 => vm.time_out_callout(callout),
+                            2 => vm.answer(callout, 200, JSON, random.bytes(60)),
+                            _ => serve(&vm, callout),
+                        }
+                    }
+                    10 => vm.lose_races(u32::try_from(random.below(12)).unwrap()),
+                    _ => {
+                        let by = Duration::from_millis(random.next() % 12_000);
+                        let now = vm.now();
+                        let now = if random.chance(6) { now - by } else { now + by };
+                        for vm in &workers {
+                            vm.set_now(now);
+                        }
+                    }
+                }
+            }
+            // From here on no answer comes.
+            for _ in 0..60 {
+                for vm in &workers {
+                    vm.advance(Duration::from_secs(1));
+                    vm.tick();
+                }
+            }
+            let mut used = Vec::new();
+            for (stream, bad, proof) in streams {
+                let ended = stream.upstream().ended();
+                assert!(ended || stream.downstream().ended(), "{mode}");
+                assert!(!ended || !bad);
+                if ended {
+                    assert!(!used.contains(&proof), "a proof passed twice");
+                    used.push(proof);
+                    passed += 1;
+                }
+            }
+        }
+        assert!(passed > 20, "{passed}");
     }
 }

@@ -12,7 +12,8 @@
 //!
 //! **Lease.** Who writes an attempt that has not ended holds the lease, and fetches. It
 //! ends with the attempt, or runs out after the request's timeout and a margin: a worker
-//! that dies is replaced. Who loses the race, or comes late, waits for the attempt's end.
+//! that dies is replaced. Who loses the race, or comes late, waits for the attempt's end,
+//! then perhaps for one of its own, and for no second one of others.
 //!
 //! **Storing.** The holder writes the body, then the record that ends its attempt, then
 //! bumps the [`Generation`], which makes the other workers look at once and not with
@@ -144,8 +145,9 @@ struct Held<D> {
 #[derive(Debug)]
 enum Fetch {
     Idle,
-    /// A caller wants it, or another worker is at it; the next tick sees to it.
-    Awaited,
+    /// A caller wants it, or another worker is at it, in that attempt; the next tick sees
+    /// to it.
+    Awaited(Option<AttemptId>),
     /// By this worker.
     UnderWay(UnderWay),
 }
@@ -224,7 +226,7 @@ impl<R: Reader> SharedDocument<R> {
             if !self.is_leased(now) && !self.may_attempt(now) {
                 return false;
             }
-            self.fetch = Fetch::Awaited;
+            self.fetch = Fetch::Awaited(None);
         }
         true
     }
@@ -256,12 +258,12 @@ impl<R: Reader> SharedDocument<R> {
                 lost
             }
             // Who waits asks again, with what another worker brought.
-            Fetch::Awaited if is_new => {
+            Fetch::Awaited(_) if is_new => {
                 self.fetch = Fetch::Idle;
                 true
             }
             Fetch::Idle if !self.is_due(now) => false,
-            Fetch::Idle | Fetch::Awaited => self.pursue(host),
+            Fetch::Idle | Fetch::Awaited(_) => self.pursue(host),
         }
     }
 
@@ -293,8 +295,12 @@ impl<R: Reader> SharedDocument<R> {
         match self.claim(host) {
             Claim::Ours(lease) => self.start(lease, host),
             Claim::Anothers => {
-                self.fetch = Fetch::Awaited;
-                false
+                let attempt = self.record.attempt.map(|attempt| attempt.id);
+                // Others may fail again and again, so nobody waits for two of them.
+                let is_second =
+                    matches!(self.fetch, Fetch::Awaited(first @ Some(_)) if first != attempt);
+                self.fetch = if is_second { Fetch::Idle } else { Fetch::Awaited(attempt) };
+                is_second
             }
             Claim::NotYet => {
                 let awaited = !self.is_settled();

@@ -296,6 +296,25 @@ fn new_key_is_waited_for_where_another_worker_fetches_already() {
 }
 
 #[test]
+fn nobody_waits_for_two_attempts_of_others() {
+    let mut proxy = Proxy::new(3);
+    proxy.tick();
+    assert!(!proxy.workers[2].keys.is_settled());
+    // One ends when the next is due, and yet another worker is the first to see it.
+    proxy.advance(DEBOUNCE);
+    assert!(proxy.workers[0].tick());
+    assert!(!proxy.workers[1].tick());
+    assert_eq!(proxy.callouts(), [1, 1, 0]);
+    assert!(proxy.workers[2].tick());
+    // Who comes now waits for that one.
+    assert!(proxy.workers[2].wants());
+    assert!(!proxy.workers[2].tick());
+    assert!(proxy.answer(1, jwks(&[jwk(1, "k1")])));
+    assert_eq!(proxy.tick(), [false, false, true]);
+    assert!(proxy.all_have("k1"));
+}
+
+#[test]
 fn dead_holder_of_the_lease_is_replaced() {
     let mut proxy = Proxy::new(3);
     proxy.tick();
@@ -323,7 +342,8 @@ fn holder_that_lost_its_lease_stores_nothing() {
     assert!(!proxy.workers[1].tick());
     assert_eq!(proxy.callouts(), [1, 1, 0]);
     assert!(proxy.answer(0, jwks(&[jwk(1, "k1")])));
-    assert!(!proxy.workers[2].tick());
+    // What it stored is for itself, and who waited for it is told.
+    assert!(proxy.workers[2].tick());
     assert_eq!(proxy.has("k1"), [Some(Freshness::Fresh), None, None]);
     assert!(proxy.answer(1, jwks(&[jwk(2, "k2")])));
     proxy.tick();
