@@ -84,7 +84,10 @@ pub struct ClaimNames {
 
 /// Where an issuer's keys come from.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there are a few of them, for a moment")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::large_enum_variant, reason = "there are a few of them, for a moment")
+)]
 pub enum KeySource {
     /// From the configuration.
     Inline(KeySet),
