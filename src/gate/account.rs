@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::headers::Headers;
 use super::server::HostMode;
 use super::worker::{Worker, elapsed_ms};
-use crate::audit::{self, Record, Text, digest, hex};
+use crate::audit::{self, Record, Text, hex};
 use crate::host::{Counter, Host};
 use crate::mcp::{Operation, Target};
 use crate::policy::Decision;
@@ -162,7 +162,7 @@ pub(super) fn caller_fields(
         subject: Text::new(&token.subject),
         issuer: Text::new(&token.issuer_url),
         client_id: Text::new(&token.client_id),
-        token_id: token.token_id.as_deref().map(|id| digest(id.as_bytes())),
+        token_id: token.token_id.as_ref().map(|id| hex(id.sha256())),
         scopes_presented: audit::scopes(&token.scopes),
         tenant: token.tenant.as_deref().map(Text::new),
         acr: token.acr.as_deref().map(Text::new),

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::token::{Confirmation, IssuerId, Thumbprint};
+use crate::token::{Confirmation, IssuerId, Thumbprint, TokenId};
 
 fn caller(scopes: &[&str]) -> Verified<AccessToken> {
     Verified::assumed(AccessToken {
@@ -17,7 +17,7 @@ fn caller(scopes: &[&str]) -> Verified<AccessToken> {
         expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2),
         not_before: None,
         issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
-        token_id: Some("id".to_owned()),
+        token_id: Some(TokenId::new("id".to_owned())),
         roles: BTreeSet::new(),
         tenant: None,
         session: None,

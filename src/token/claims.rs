@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Deref;
 use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::json::{Object, Value};
 
@@ -53,7 +56,7 @@ pub struct AccessToken {
     /// `iat`. Of an opaque token whose issuer does not tell: `nbf`, or 1970.
     pub issued_at: SystemTime,
     /// `jti`; every RFC 9068 token has one.
-    pub token_id: Option<String>,
+    pub token_id: Option<TokenId>,
     /// Roles of the subject.
     pub roles: BTreeSet<String>,
     /// The subject's tenant.
@@ -66,6 +69,41 @@ pub struct AccessToken {
     pub authenticated_at: Option<SystemTime>,
     /// `cnf`: what the token is bound to.
     pub confirmation: Confirmation,
+}
+
+/// `jti`, with the digest of it that goes on record each time the token is used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenId {
+    text: String,
+    sha256: [u8; 32],
+}
+
+impl TokenId {
+    /// The id, digested.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        TokenId { sha256: Sha256::digest(&text).into(), text }
+    }
+
+    /// SHA-256 of the id.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+}
+
+impl Deref for TokenId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenId(..)")
+    }
 }
 
 /// Shows the issuer only: claims are personal data.

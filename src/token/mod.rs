@@ -43,7 +43,7 @@ pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
-pub use claims::AccessToken;
+pub use claims::{AccessToken, TokenId};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError};

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::json::Object;
 
 use super::algorithm::Algorithm;
-use super::claims::{self, AccessToken, required};
+use super::claims::{self, AccessToken, TokenId, required};
 use super::error::TokenError;
 use super::issuer::{ClaimNames, Identifier, Issuer, IssuerId, TokenType};
 use super::jwk::Key;
@@ -193,7 +193,7 @@ impl TokenRules {
             expires_at: required(claims::numeric_date(claims, "exp")?, "exp")?,
             not_before: claims::numeric_date(claims, "nbf")?,
             issued_at,
-            token_id: claims::string(claims, "jti")?,
+            token_id: claims::string(claims, "jti")?.map(TokenId::new),
             roles: claims::roles(claims, &names.roles)?,
             tenant,
             session: claims::string(claims, "sid")?,

@@ -8,7 +8,7 @@ use super::support::*;
 use crate::host::fake::FakeHost;
 use crate::host::{Callout, CalloutAnswer, CalloutId, Counter, Host};
 use crate::token::revocation::{RevocationList, Revocations};
-use crate::token::{AccessToken, Confirmation, IssuerId, RevocationSource, Schedule};
+use crate::token::{AccessToken, Confirmation, IssuerId, RevocationSource, Schedule, TokenId};
 
 fn token() -> AccessToken {
     AccessToken {
@@ -21,7 +21,7 @@ fn token() -> AccessToken {
         expires_at: at(now() + 300),
         not_before: None,
         issued_at: at(now()),
-        token_id: Some("t1".to_owned()),
+        token_id: Some(TokenId::new("t1".to_owned())),
         roles: Default::default(),
         tenant: None,
         session: Some("s1".to_owned()),
