@@ -103,6 +103,12 @@ for (const stack of fleet.stacks) {
       }
     });
 
+    test('two DPoP lines have two readings, also where none is read', async () => {
+      const response = await call(stack, 'whoami', { token: await token(), headers: [['dpop', 'a'], ['dpop', 'b']] });
+      assert.equal(response.status, 400, response.text);
+      assert.equal((await stack.recordOf(response)).code, 'header_repeated');
+    });
+
     test('forged x_countersign_subject is refused or stripped', async () => {
       await stack.forget();
       const response = await call(stack, 'whoami', { token: await token(), headers: [['x_countersign_subject', 'mallory']] });
