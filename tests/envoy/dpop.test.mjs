@@ -70,6 +70,8 @@ describe('without nonces', async () => {
         const response = await call(options);
         assert.equal(response.status, 200, response.text);
         assert.equal(response.header('dpop-nonce'), undefined);
+        const { sender, dpop_key: recorded } = await stack.recordOf(response);
+        assert.deepEqual([sender, recorded], ['dpop', (await confirmation(options.key ?? keys.ES256)).jkt]);
       });
 
       for (const algorithm of ['ES256', 'RS256', 'PS256', 'Ed25519']) {

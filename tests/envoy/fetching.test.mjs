@@ -1,4 +1,4 @@
-// How the keys of the OAuth server are fetched: once for all workers, by discovery, and from one
+// How the keys of an OAuth server are fetched: once for all workers, by discovery, and from one
 // that fails.
 
 import assert from 'node:assert/strict';
@@ -20,7 +20,6 @@ const SLACK = 3_000;
 const TIMEOUT = 2_000;
 
 const WORKERS = 4;
-const BOTH_MODES = ['stream', 'hold'].map((mode) => ({ mode, workers: WORKERS }));
 
 const METADATA = '/.well-known/openid-configuration';
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -31,215 +30,198 @@ const withKeys = (change) => ({ issuers: { local }, ...rest }) => ({
 });
 
 /** Statuses of calls at once, on a connection each: every worker gets some. */
-async function burst(stack, options) {
-  const token = await stack.token(options);
-  const answers = await Promise.all(Array.from({ length: 40 }, () => whoami(stack, { token })));
+async function burst(stack, token) {
+  const answers = await Promise.all(Array.from({ length: 20 }, () => whoami(stack, { token })));
   return [...new Set(answers.map(({ status }) => status))];
 }
 
-/** How often the OAuth server was asked for `path` meanwhile. */
-async function asked(stack, path, run) {
-  const count = async () => (await stack.idp('GET', '/requests'))[path] ?? 0;
-  const earlier = await count();
-  await run();
-  return await count() - earlier;
-}
+// A stub, because the keys must come later than the calls.
+describe('a cold start, calls at all workers at once', async () => {
+  const stubs = await Promise.all(['stream', 'hold'].map(async (mode) => {
+    const state = { mode, fetches: 0 };
+    const released = new Promise((resolve) => { state.release = resolve; });
+    const stub = await startStub(async (_request, response) => {
+      state.fetches += 1;
+      const keys = await released;
+      response.writeHead(200, JSON_TYPE).end(JSON.stringify({ keys }));
+    });
+    return Object.assign(state, stub);
+  }));
+  const fleet = await startFleet({
+    matrix: stubs.map(({ mode, port }) => ({ mode, workers: WORKERS, ports: { idp: port } })),
+    configure: withKeys((jwks) => ({ ...jwks, timeout: '10s' })),
+  });
+  after(async () => {
+    await fleet.stop();
+    await Promise.all(stubs.map((stub) => stub.stop()));
+  });
 
-describe('keys', { concurrency: true, timeout: 180_000 }, () => {
-  // A stub, because the keys must come later than the calls.
-  describe('a cold start, calls at all workers at once', () => {
-    for (const entry of BOTH_MODES) {
-      test(`${entry.mode}: one fetch, everybody passes`, async (context) => {
-        let fetches = 0;
-        let release;
-        const released = new Promise((resolve) => { release = resolve; });
-        const stub = await startStub(async (_request, response) => {
-          fetches += 1;
-          const keys = await released;
-          response.writeHead(200, JSON_TYPE).end(JSON.stringify({ keys }));
-        });
-        const fleet = await startFleet({
-          matrix: [entry], ports: { idp: stub.port }, configure: withKeys((jwks) => ({ ...jwks, timeout: '10s' })),
-        });
-        try {
-          const [stack] = fleet.stacks;
-          const calls = burst(stack);
-          await sleep(500);
-          assert.deepEqual(await stack.reached(), [], 'before the keys are there nothing goes on');
-          release([publicKey(stack.key)]);
-          assert.deepEqual(await calls, [200]);
-          context.diagnostic(`${fetches} fetch for ${WORKERS} workers`);
-          assert.equal(fetches, 1);
-        } finally {
-          release([]);
-          await fleet.stop();
-          await stub.stop();
-        }
+  for (const [index, stack] of fleet.stacks.entries()) {
+    test(`${stack.name}: one fetch, everybody passes`, async () => {
+      const calls = burst(stack, await stack.token());
+      await sleep(500);
+      assert.deepEqual(await stack.reached(), [], 'before the keys are there nothing goes on');
+      stubs[index].release([publicKey(stack.key)]);
+      assert.deepEqual(await calls, [200]);
+      assert.equal(stubs[index].fetches, 1);
+      await stack.forget();
+    });
+  }
+});
+
+test('one fetch for all workers of an Envoy, of the keys and of what tells where they are', { timeout: 180_000 }, async (context) => {
+  const refresh = `${REFRESH}ms`;
+  const fleet = await startFleet({
+    matrix: [
+      { mode: 'stream', workers: WORKERS, configure: withKeys((jwks) => ({ ...jwks, refresh })) },
+      { mode: 'hold', workers: WORKERS, configure: withKeys(({ cluster }) => ({ discovery: 'openid', cluster, refresh })) },
+    ],
+  });
+  try {
+    const idp = (...request) => fleet.stacks[0].idp(...request);
+    const counts = async () => {
+      const requests = await idp('GET', '/requests');
+      // Whoever started the OAuth server asked once for its keys.
+      return { keys: requests['/jwks'] - 1, metadata: requests[METADATA] };
+    };
+    const everywhere = async (status, options) => {
+      for (const stack of fleet.stacks) assert.deepEqual(await burst(stack, await stack.token(options)), [status]);
+    };
+    await everywhere(200);
+    assert.deepEqual(await counts(), { keys: 2, metadata: 1 }, 'the first calls');
+
+    await sleep(DEBOUNCE);
+    for (let turn = 0; turn < 3; turn += 1) await everywhere(401, { header: { kid: 'invented' } });
+    assert.deepEqual(await counts(), { keys: 4, metadata: 2 }, 'an unknown key');
+
+    await sleep(REFRESH + SLACK);
+    await everywhere(200);
+    assert.deepEqual(await counts(), { keys: 6, metadata: 3 }, 'a refresh');
+
+    await sleep(DEBOUNCE);
+    const { kid } = await idp('POST', '/keys');
+    await idp('PUT', `/keys/${kid}`);
+    for (const stack of fleet.stacks) {
+      const token = await clientCredentials({
+        issuer: stack.issuer, client: 'demo-reader', resource: stack.urls.typescript, scope: 'mcp:connect',
       });
+      assert.deepEqual(await burst(stack, token), [200], 'a new key');
+    }
+    assert.deepEqual(await counts(), { keys: 8, metadata: 4 }, 'a new key');
+    context.diagnostic(`of two Envoys with ${WORKERS} workers each, in four rounds: ${JSON.stringify(await counts())}`);
+  } finally {
+    await fleet.stop();
+  }
+});
+
+describe('OAuth servers that fail', async () => {
+  const [good, second, ...others] = await Promise.all(Array.from({ length: 1000 }, (_, index) => newKey('ES256', `key-${index}`)));
+  const json = (response, text) => response.writeHead(200, JSON_TYPE).end(text);
+  const set = (...keys) => JSON.stringify({ keys: keys.map(publicKey) });
+  /** How each issuer's keys are answered while it fails. */
+  const faults = {
+    500: (response) => response.writeHead(500, JSON_TYPE).end(set(good)),
+    'HTML with 200': (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Sorry'),
+    'keys as text': (response) => response.writeHead(200, { 'content-type': 'text/plain' }).end(set(good)),
+    '20 MB': (response) => json(response, set(good).padEnd(20 << 20)),
+    'a thousand keys': (response) => json(response, set(good, second, ...others)),
+    'two keys of one kid': (response) => json(response, set(good, { ...second, kid: good.kid })),
+    'keys of an unknown type': (response) => json(response, '{"keys":[{"kty":"AKP","kid":"key-0"}]}'),
+    'no JSON': (response) => json(response, '{"keys":['),
+    'no answer': () => {},
+    'half an answer': (response) => response.writeHead(200, { ...JSON_TYPE, 'content-length': 1000 }).write('{"keys":['),
+    'a cut connection': (response) => response.destroy(),
+  };
+  /** What each issuer's metadata is while it fails. */
+  const metadata = {
+    'rfc8414_3_3: metadata of another issuer': (right) => ({ ...right, issuer: 'https://other.example' }),
+    'metadata that names another host': (right) => ({ ...right, jwks_uri: 'https://other.example/jwks' }),
+    'metadata without keys': ({ issuer }) => ({ issuer }),
+  };
+  const names = [...Object.keys(faults), ...Object.keys(metadata)];
+  const issuerOf = (name) => `https://issuer-${names.indexOf(name)}.example`;
+  let failing = true;
+  const stub = await startStub((request, response) => {
+    const [, index, document] = request.url.split('/');
+    const name = names[index];
+    if (document === 'metadata') {
+      const right = { issuer: issuerOf(name), jwks_uri: `http://${request.headers.host}/${index}/jwks` };
+      json(response, JSON.stringify(failing ? metadata[name](right) : right));
+    } else if (failing && name in faults) {
+      faults[name](response);
+    } else {
+      json(response, set(good, second));
+    }
+  });
+  const origin = `http://127.0.0.1:${stub.port}`;
+  const source = (name, index) => (name in faults
+    ? { uri: `${origin}/${index}/jwks` }
+    : { discovery: 'oauth', metadata_uri: `${origin}/${index}/metadata` });
+  const fleet = await startFleet({
+    matrix: MODES,
+    ports: { idp: stub.port },
+    configure: (configuration) => ({
+      ...configuration,
+      issuers: Object.fromEntries(names.map((name, index) => [`issuer-${index}`, {
+        issuer: issuerOf(name),
+        jwks: { ...source(name, index), cluster: 'idp', timeout: `${TIMEOUT}ms`, refresh: `${REFRESH}ms` },
+        algorithms: ['ES256'],
+      }])),
+      servers: configuration.servers.map((server) => ({ ...server, issuers: names.map((_, index) => `issuer-${index}`) })),
+    }),
+  });
+  after(async () => {
+    await fleet.stop();
+    await stub.stop();
+  });
+  const tokenOf = (stack, name, key = good) => stack.token({ key, claims: { iss: issuerOf(name) } });
+  const assertNoTrap = (stack) => assert.doesNotMatch(stack.logText(), /trap|unreachable|panic|VM failed/i);
+
+  for (const stack of fleet.stacks) {
+    for (const name of names) {
+      test(`${stack.name}: ${name}: 503, at once or when it is over`, async () => {
+        const token = await tokenOf(stack, name);
+        for (const response of await Promise.all(Array.from({ length: 8 }, () => whoami(stack, { token })))) {
+          assert.equal(response.status, 503, response.text);
+          assert.ok(Number(response.header('retry-after')) > 0);
+          assert.equal(response.header('www-authenticate'), undefined);
+          assert.ok(response.took < TIMEOUT + SLACK, `${response.took} ms`);
+          assert.equal((await stack.recordOf(response)).code, 'keys_unavailable');
+        }
+        assertNoTrap(stack);
+      });
+    }
+  }
+  test('nothing reached the server', async () => assert.deepEqual(await fleet.stacks[0].reached(), []));
+
+  describe('and answer', () => {
+    before(async () => {
+      failing = false;
+      await sleep(DEBOUNCE + TIMEOUT);
+    });
+    for (const stack of fleet.stacks) {
+      for (const name of names) {
+        test(`${stack.name}: ${name}: everybody passes`, async () => {
+          assert.deepEqual(await burst(stack, await tokenOf(stack, name)), [200]);
+        });
+      }
     }
   });
 
-  describe('one fetch for all workers', { concurrency: true }, () => {
-    const sources = {
-      uri: (jwks) => ({ ...jwks, refresh: `${REFRESH}ms` }),
-      discovery: ({ cluster }) => ({ discovery: 'openid', cluster, refresh: `${REFRESH}ms` }),
-    };
-    for (const [name, source] of Object.entries(sources)) {
-      test(name, async (context) => {
-        const fleet = await startFleet({ matrix: [{ mode: 'hold', workers: WORKERS }], configure: withKeys(source) });
-        try {
-          const [stack] = fleet.stacks;
-          const counts = async () => {
-            const requests = await stack.idp('GET', '/requests');
-            // Whoever started the OAuth server asked once for its keys.
-            return { keys: requests['/jwks'] - 1, metadata: requests[METADATA] ?? 0 };
-          };
-          const times = (count) => ({ keys: count, metadata: name === 'discovery' ? count : 0 });
-          assert.deepEqual(await burst(stack), [200]);
-          assert.deepEqual(await counts(), times(1), 'the first calls');
-
-          await sleep(DEBOUNCE);
-          for (let turn = 0; turn < 3; turn += 1) {
-            assert.deepEqual(await burst(stack, { header: { kid: 'invented' } }), [401]);
-          }
-          assert.deepEqual(await counts(), times(2), 'an unknown key');
-
-          await sleep(REFRESH + SLACK);
-          assert.deepEqual(await burst(stack), [200]);
-          assert.deepEqual(await counts(), times(3), 'a refresh');
-
-          await sleep(DEBOUNCE);
-          const { kid } = await stack.idp('POST', '/keys');
-          await stack.idp('PUT', `/keys/${kid}`);
-          const token = await clientCredentials({
-            issuer: stack.issuer, client: 'demo-reader', resource: stack.urls.typescript, scope: 'mcp:connect',
-          });
-          assert.equal((await whoami(stack, { token })).status, 200, 'a new key');
-          assert.deepEqual(await counts(), times(4), 'a new key');
-          context.diagnostic(`requests of ${WORKERS} workers in four rounds: ${JSON.stringify(await counts())}`);
-        } finally {
-          await fleet.stop();
-        }
-      });
-    }
-  });
-
-  // One after the other, whatever is around them.
-  describe('an OAuth server that fails', { concurrency: false }, async () => {
-    const others = await Promise.all(Array.from({ length: 1000 }, () => newKey('ES256')));
-    const [second] = others;
-    const set = (keys) => JSON.stringify({ keys: keys.map(publicKey) });
-    /** What the stub answers to a request for its keys, when the good one is `good`. */
-    const faults = {
-      500: (response) => response.writeHead(500).end(),
-      'HTML with 200': (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Sorry'),
-      'keys as text': (response, good) => response.writeHead(200, { 'content-type': 'text/plain' }).end(set([good])),
-      '20 MB': (response, good) => response.writeHead(200, JSON_TYPE).end(set([good]).padEnd(20 << 20)),
-      'a thousand keys': (response, good) => response.writeHead(200, JSON_TYPE).end(set([good, ...others])),
-      'two keys of one kid': (response, good) => response.writeHead(200, JSON_TYPE).end(set([good, { ...second, kid: good.kid }])),
-      'keys of an unknown type': (response) => response.writeHead(200, JSON_TYPE).end('{"keys":[{"kty":"AKP","kid":"x"}]}'),
-      'no JSON': (response) => response.writeHead(200, JSON_TYPE).end('{"keys":['),
-      'no answer': () => {},
-      'half an answer': (response) => response.writeHead(200, { ...JSON_TYPE, 'content-length': 1000 }).write('{"keys":['),
-      'a cut connection': (response) => response.destroy(),
-    };
-    const names = Object.keys(faults);
-    const failing = new Set(names);
-    // The first requests come before it is known.
-    let tell;
-    const known = new Promise((resolve) => { tell = resolve; });
-    const stubs = await Promise.all(names.map((name) => startStub(async (_request, response) => {
-      const good = await known;
-      if (failing.has(name)) faults[name](response, good);
-      else response.writeHead(200, JSON_TYPE).end(set([good, { ...second, kid: 'second' }]));
-    })));
-    const fleet = await startFleet({
-      matrix: names.map((name, index) => ({ ...MODES[index % 2], name, ports: { idp: stubs[index].port } })),
-      configure: withKeys((jwks) => ({ ...jwks, timeout: `${TIMEOUT}ms`, refresh: `${REFRESH}ms` })),
+  describe('and fail again', () => {
+    before(async () => {
+      failing = true;
+      await sleep(REFRESH + SLACK);
     });
-    after(async () => {
-      await fleet.stop();
-      await Promise.all(stubs.map((stub) => stub.stop()));
-    });
-    tell(fleet.stacks[0].key);
-
-    describe('before any keys came', { concurrency: true }, () => {
-      for (const stack of fleet.stacks) {
-        test(`${stack.name}: 503, no hang, no trap`, async () => {
-          const responses = await Promise.all(Array.from({ length: 8 }, () => whoami(stack)));
-          for (const response of responses) {
-            assert.equal(response.status, 503, response.text);
-            assert.ok(Number(response.header('retry-after')) > 0);
-            assert.equal(response.header('www-authenticate'), undefined);
-            assert.ok(response.took < TIMEOUT + SLACK, `${response.took} ms`);
-            assert.equal((await stack.recordOf(response)).code, 'keys_unavailable');
-          }
-          assert.doesNotMatch(stack.logText(), /trap|unreachable|panic|Wasm VM failed/i);
-          assert.ok((await stack.counters())['countersign.fetches.keys.failed'] > 0);
+    for (const stack of fleet.stacks) {
+      for (const name of names) {
+        test(`${stack.name}: ${name}: its last keys stay in use, and no others pass`, async () => {
+          assert.deepEqual(await burst(stack, await tokenOf(stack, name, second)), [200]);
+          const stranger = await whoami(stack, { token: await tokenOf(stack, name, others[0]) });
+          assert.ok([401, 503].includes(stranger.status), stranger.text);
+          assertNoTrap(stack);
         });
       }
-      after(async () => assert.deepEqual(await fleet.stacks[0].reached(), []));
-    });
-    describe('and then answers', { concurrency: true }, () => {
-      before(async () => {
-        failing.clear();
-        await sleep(DEBOUNCE + TIMEOUT);
-      });
-      for (const stack of fleet.stacks) {
-        test(`${stack.name}: everybody passes`, async () => assert.deepEqual(await burst(stack), [200]));
-      }
-    });
-    describe('and fails again', { concurrency: true }, () => {
-      before(async () => {
-        names.forEach((name) => failing.add(name));
-        await sleep(REFRESH + SLACK);
-      });
-      for (const stack of fleet.stacks) {
-        test(`${stack.name}: its last keys stay in use, unknown ones do not pass`, async () => {
-          assert.deepEqual(await burst(stack), [200]);
-          assert.deepEqual(await burst(stack, { key: { ...second, kid: 'second' } }), [200]);
-          const token = await stack.token({ key: others[1] });
-          const response = await whoami(stack, { token });
-          assert.ok([401, 503].includes(response.status), response.text);
-          assert.doesNotMatch(stack.logText(), /trap|unreachable|panic|Wasm VM failed/i);
-        });
-      }
-    });
-  });
-
-  describe('metadata', () => {
-    const cases = {
-      'of this issuer': [200, (metadata) => metadata],
-      'rfc8414_3_3: of another issuer': [503, (metadata) => ({ ...metadata, issuer: 'https://other.example' })],
-      'keys at another host': [503, (metadata) => ({ ...metadata, jwks_uri: 'https://other.example/jwks' })],
-      'no keys': [503, ({ issuer }) => ({ issuer })],
-      'HTML': [503, () => undefined],
-    };
-    for (const [index, [name, [status, spoil]]] of Object.entries(cases).entries()) {
-      test(`${name}: ${status}`, async () => {
-        let tell;
-        const known = new Promise((resolve) => { tell = resolve; });
-        const stub = await startStub(async (request, response) => {
-          const issuer = `http://${request.headers.host}`;
-          const metadata = spoil({ issuer, jwks_uri: `${issuer}/jwks` });
-          const document = request.url === METADATA ? metadata : { keys: [publicKey(await known)] };
-          if (document) response.writeHead(200, JSON_TYPE).end(JSON.stringify(document));
-          else response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Sorry');
-        });
-        const fleet = await startFleet({
-          matrix: [MODES[index % 2]], ports: { idp: stub.port },
-          configure: withKeys(({ cluster }) => ({ discovery: 'openid', cluster })),
-        });
-        try {
-          const [stack] = fleet.stacks;
-          tell(stack.key);
-          const response = await whoami(stack);
-          assert.equal(response.status, status, response.text);
-        } finally {
-          await fleet.stop();
-          await stub.stop();
-        }
-      });
     }
   });
 });

@@ -17,7 +17,12 @@ const PART = 16;
 const fleet = await startFleet({
   matrix: MATRIX,
   logLevel: 'debug',
-  configure: (configuration) => ({ ...configuration, audit: { ...configuration.audit, log: 'json' } }),
+  configure: (configuration) => ({
+    ...configuration,
+    // Without DPoP its header means nothing, and is taken away.
+    servers: configuration.servers.map(({ dpop: _dpop, ...server }) => server),
+    audit: { ...configuration.audit, log: 'json' },
+  }),
 });
 after(() => fleet.stop());
 
@@ -48,6 +53,8 @@ for (const stack of fleet.stacks) {
         assert.equal(record.server, stack.urls.typescript);
         if (record.code !== 'token_expired') {
           assert.deepEqual([record.subject, record.client_id, record.method, record.object], ['alice', 'tests', 'tools/call', { kind: 'tool', name: tool }]);
+          assert.deepEqual([record.sender, record.dpop_key, record.stale, record.introspection], ['bearer', undefined, undefined, undefined]);
+          assert.equal(record.token_cached, false);
         }
       }
       const refused = await call(stack, 'delete_doc', { token: await token() });
@@ -96,6 +103,12 @@ for (const stack of fleet.stacks) {
       }
     });
 
+    test('two DPoP lines have two readings, also where none is read', async () => {
+      const response = await call(stack, 'whoami', { token: await token(), headers: [['dpop', 'a'], ['dpop', 'b']] });
+      assert.equal(response.status, 400, response.text);
+      assert.equal((await stack.recordOf(response)).code, 'header_repeated');
+    });
+
     test('forged x_countersign_subject is refused or stripped', async () => {
       await stack.forget();
       const response = await call(stack, 'whoami', { token: await token(), headers: [['x_countersign_subject', 'mallory']] });
@@ -115,7 +128,7 @@ for (const stack of fleet.stacks) {
       const misses = await delta('countersign.token_cache.misses');
       assert.equal(hits + misses, 7);
       assert.ok(misses >= 1 && misses <= stack.workers, `${misses} misses`);
-      assert.ok((await stack.counters())['countersign.key_fetches.succeeded'] >= 1);
+      assert.ok((await stack.counters())['countersign.fetches.keys.succeeded'] >= 1);
     });
 
     // Last, over all that was sent above.

@@ -44,8 +44,10 @@ describe('rotation under load', async () => {
       while (!stopped) {
         const during = phase;
         const bearer = await token(stack);
-        const { status, took } = await whoami(stack, { token: bearer });
-        calls.push({ stack, phase: during, kid: kidOf(bearer), status, took });
+        const response = await whoami(stack, { token: bearer });
+        const { status, took, text } = response;
+        const problem = status === 200 ? undefined : `${status} ${text}: ${JSON.stringify(await stack.recordOf(response))}`;
+        calls.push({ phase: during, kid: kidOf(bearer), problem, took });
         await sleep(20);
       }
     };
@@ -85,7 +87,7 @@ describe('rotation under load', async () => {
       await Promise.all(callers);
     }
 
-    const refused = calls.filter(({ status }) => status !== 200);
+    const refused = calls.filter(({ problem }) => problem);
     const afterRefresh = late.filter(({ sent }) => sent > REFRESH + SLACK);
     const phases = Object.groupBy(calls, (call) => call.phase);
     context.diagnostic(JSON.stringify({
@@ -96,7 +98,7 @@ describe('rotation under load', async () => {
       'last use of the removed key in ms': Math.max(...late.filter(({ status }) => status === 200).map(({ sent }) => sent), 0),
       'removed key after refresh': { sent: afterRefresh.length, accepted: afterRefresh.filter(({ status }) => status === 200).length },
     }));
-    assert.deepEqual(refused.map(({ phase: at, status }) => [at, status]), []);
+    assert.deepEqual(refused.map(({ phase: at, problem }) => [at, problem]), []);
     assert.ok(calls.some(({ kid }) => kid === fresh) && calls.some(({ kid }) => kid === old));
     assert.ok(afterRefresh.length > 0);
     assert.deepEqual(afterRefresh.filter(({ status }) => status !== 401), []);

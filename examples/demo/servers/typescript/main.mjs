@@ -20,6 +20,9 @@ const server = createServer((request, response) => {
   return mcp(request, response);
 });
 
+// Never closes a connection on which Envoy may be sending the next call: nobody makes a call twice.
+server.keepAliveTimeout = 0;
+
 createTap(server).listen(tapPort, '127.0.0.1', () => console.log(`tap on http://127.0.0.1:${tapPort}/requests`));
 server.listen(port, '127.0.0.1', () => console.log(`MCP on http://127.0.0.1:${port}/mcp`));
 process.once('SIGTERM', () => process.exit());
