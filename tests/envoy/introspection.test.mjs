@@ -69,6 +69,35 @@ async function asked(stack, run) {
   return await count() - earlier;
 }
 
+/** Has Envoy add the client's credential to what goes to the OAuth server: the filter never has it. */
+function injectCredential({ static_resources: resources }) {
+  const extensions = 'type.googleapis.com/envoy.extensions';
+  resources.secrets = [{ name: 'gateway', generic_secret: { secret: { inline_string: `Basic ${btoa(`gateway-basic:${SECRET}`)}` } } }];
+  resources.clusters.find(({ name }) => name === 'idp').typed_extension_protocol_options = {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': `${extensions}.upstreams.http.v3.HttpProtocolOptions`,
+      explicit_http_config: { http_protocol_options: {} },
+      http_filters: [
+        {
+          name: 'envoy.filters.http.credential_injector',
+          typed_config: {
+            '@type': `${extensions}.filters.http.credential_injector.v3.CredentialInjector`,
+            overwrite: true,
+            credential: {
+              name: 'envoy.http.injected_credentials.generic',
+              typed_config: {
+                '@type': `${extensions}.http.injected_credentials.generic.v3.Generic`,
+                credential: { name: 'gateway' },
+              },
+            },
+          },
+        },
+        { name: 'envoy.filters.http.upstream_codec', typed_config: { '@type': `${extensions}.filters.http.upstream_codec.v3.UpstreamCodec` } },
+      ],
+    },
+  };
+}
+
 async function accepted(stack, token) {
   const response = await whoami(stack, { token });
   assert.equal(response.status, 200, response.text);
@@ -101,7 +130,10 @@ describe('who we are to the OAuth server', async () => {
     private_key_jwt: { client: { method: 'private_key_jwt', client_id: 'gateway-key', key: { env: 'CLIENT_KEY' }, algorithm: 'ES256' } },
     'rfc9701 signed answers': { client: secret('client_secret_basic', 'gateway-basic'), signed_for: 'gateway-basic' },
   };
-  const good = Object.entries(clients).map(([name, introspection], index) => ({ name, ...MODES[index % 2], configure: introspecting(introspection) }));
+  const good = [
+    ...Object.entries(clients).map(([name, introspection]) => ({ name, configure: introspecting(introspection) })),
+    { name: 'a credential that Envoy adds', configure: introspecting({ client: { method: 'injected' } }), edit: injectCredential },
+  ].map((entry, index) => ({ ...entry, ...MODES[index % 2] }));
   const bad = [
     ['rfc7662_2_3: a wrong secret', { client: { ...secret('client_secret_basic', 'gateway-basic'), client_secret: { env: 'OTHER_SECRET' } } }],
     ['rfc9701_5: signed for somebody else', { ...clients['rfc9701 signed answers'], signed_for: 'another' }],
