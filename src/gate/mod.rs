@@ -507,8 +507,15 @@ impl Gate {
                 Introspect::Cached => Recency::Cached,
                 Introspect::Fresh => Recency::Fresh,
             };
-            let outcome =
-                worker.authenticator.introspect(token, &caller.caller, recency, waited, host);
+            let demands = server.demands();
+            let outcome = worker.authenticator.introspect(
+                token,
+                &caller.caller,
+                &demands,
+                recency,
+                waited,
+                host,
+            );
             match outcome {
                 Outcome::Verified(confirmed) => caller.caller = confirmed,
                 Outcome::Waits(wait) => {

@@ -84,11 +84,13 @@ impl Authenticator {
     }
 
     /// Asks the issuer about the token of an authenticated caller, for a call that needs
-    /// its word (RFC 7662). The caller comes back with what the issuer confirms.
+    /// its word (RFC 7662). The caller comes back with what the issuer confirms, which has
+    /// still to be for this server.
     pub fn introspect(
         &mut self,
         token: &str,
         caller: &Caller,
+        demands: &Demands<'_>,
         recency: Recency,
         waited: Waited,
         host: &dyn Host,
@@ -102,10 +104,13 @@ impl Authenticator {
             Recency::Fresh => Freshness::Fresh,
         };
         match issuer.confirm((token, &digest), &caller.token, freshness, waited, host) {
-            Ok((token, origin)) => {
-                let evidence = Evidence { introspection: Some(origin), ..caller.evidence };
-                Outcome::Verified(Caller { token, evidence, nonce: caller.nonce.clone() })
-            }
+            Ok((token, origin)) => match admit(issuer, &token, demands, host.now()) {
+                Ok(()) => {
+                    let evidence = Evidence { introspection: Some(origin), ..caller.evidence };
+                    Outcome::Verified(Caller { token, evidence, nonce: caller.nonce.clone() })
+                }
+                Err(error) => error.into(),
+            },
             Err(outcome) => outcome,
         }
     }

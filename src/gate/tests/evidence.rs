@@ -64,6 +64,8 @@ fn rfc7662_what_the_issuer_takes_back_is_not_used() {
         (200, json!({ "active": false }), 401, "token_inactive"),
         (200, active("other.scope"), 403, "scope_missing"),
         (200, json!({ "active": true, "sub": "mallory" }), 401, "token_claim_bad"),
+        // Active, and not for us (any more).
+        (200, json!({ "active": true, "aud": "https://other.example" }), 401, "token_audience"),
         (200, json!({ "active": "true" }), 503, "introspection_unavailable"),
         // Section 2.3: it is our credentials that are refused.
         (401, json!({ "error": "invalid_client" }), 503, "introspection_unavailable"),
