@@ -54,7 +54,8 @@ pub(super) fn compile(
         identity_headers: document.audit.identity_headers,
         log: document.audit.log == AuditLog::Json,
     };
-    let enforcement = Enforcement { host_mode: document.host_mode, servers, audit };
+    let enforcement =
+        Enforcement { host_mode: document.host_mode, servers, audit, session_keys: Vec::new() };
     Ok(Loaded {
         enforcement,
         issuers,

@@ -8,7 +8,7 @@ use super::issuers::{Known, KnownIssuer};
 use super::problem::did_you_mean;
 use super::url::{Authority, Url, ambiguity};
 use super::{metadata, proofs, rules};
-use crate::gate::Server;
+use crate::gate::{Server, TaskBinding};
 use crate::token::IntrospectedTokens;
 
 /// Where metadata documents are (RFC 9728 section 3).
@@ -68,6 +68,7 @@ fn compile_one(
         metadata_path,
         metadata_document,
         scopes_supported: server.metadata.scopes_supported,
+        task_binding: TaskBinding::default(),
         policy,
     })
 }

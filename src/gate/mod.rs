@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 
 pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
-pub use server::{AuditSettings, Enforcement, HostMode, Server};
+pub use server::{AuditSettings, Enforcement, HostMode, Server, TaskBinding};
 pub use worker::Worker;
 
 use account::{Account, Sender, caller_fields, object};

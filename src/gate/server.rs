@@ -1,5 +1,6 @@
 //! What the gate enforces: the compiled configuration.
 
+use crate::mcp::SealKey;
 use crate::policy::ServerPolicy;
 use crate::token::{Demands, DpopPolicy, IssuerId, MtlsPolicy};
 
@@ -12,6 +13,31 @@ pub struct Enforcement {
     pub servers: Vec<Server>,
     /// What is told about decisions, and to whom.
     pub audit: AuditSettings,
+    /// Keys that seal sessions, the first one seals and all of them open. Empty: a key of
+    /// the proxy's own.
+    pub session_keys: Vec<SealKey>,
+}
+
+/// Who checks that a task belongs to its caller (MCP 2025-11-25, "Tasks", and SEP-2663).
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskBinding {
+    /// The filter: a task is its maker's, at the proxy that saw it made. A task nobody saw
+    /// made, or one long ago, is nobody's.
+    #[default]
+    Proxy,
+    /// The MCP server, by the identity it is told.
+    Upstream,
 }
 
 /// What the host lets a filter do (DESIGN.md, "Host modes").
@@ -65,6 +91,8 @@ pub struct Server {
     pub metadata_document: String,
     /// Scopes of the first challenge: what a client should ask for to begin with.
     pub scopes_supported: Vec<String>,
+    /// Who checks that a task belongs to its caller.
+    pub task_binding: TaskBinding,
     /// What its callers may do.
     pub policy: ServerPolicy,
 }
@@ -99,6 +127,7 @@ impl Enforcement {
             host_mode: HostMode::default(),
             servers: Vec::new(),
             audit: AuditSettings { identity_headers: false, log: true },
+            session_keys: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! bytes and its order; what cannot be understood is an error, never passed on.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,6 +13,39 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::message::{Id, read_id, similar_name};
 use super::operation::{Target, object_name};
 use crate::json::{self, JsonError, Object, Value};
+
+/// What the reader of an answer may see of it.
+pub trait View {
+    /// Whether an entry stays in its list: the decision of a call.
+    fn permits(&self, target: &Target) -> bool;
+
+    /// Whether anything that this feature is for is allowed to anybody here.
+    fn offers(&self, feature: Feature) -> bool;
+
+    /// How long the reader's token is still good: nothing filtered for it may be kept longer.
+    fn token_life(&self) -> Duration;
+}
+
+/// What a server's `capabilities` announce (MCP, "Capability Negotiation").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Feature {
+    /// `tools`
+    Tools,
+    /// `prompts`
+    Prompts,
+    /// `resources`
+    Resources,
+    /// `completions`
+    Completions,
+    /// `logging`, in the legacy era a method
+    Logging,
+    /// `tasks`, and the extension `io.modelcontextprotocol/tasks`
+    Tasks,
+    /// `tasks.list`
+    TasksList,
+    /// `tasks.cancel`
+    TasksCancel,
+}
 
 /// Which list a method answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,10 +10,17 @@ mod headers;
 mod list;
 mod message;
 mod operation;
+mod principal;
+mod session;
 mod sse;
+pub mod tasks;
+mod watch;
 
 pub use headers::{MODERN_VERSION, SUPPORTED_VERSIONS, StandardHeaders, decode_name};
-pub use list::{Expected, Filtered, ListError, ListKind, filter_list};
+pub use list::{Expected, Feature, Filtered, ListError, ListKind, View, filter_list};
 pub use message::{Era, Id, Message, Refusal, RefusalReason, read_message};
 pub use operation::{Operation, Target};
+pub use principal::Principal;
+pub use session::{SealKey, SessionSeals};
 pub use sse::{MAX_EVENT_LEN, SseFilter};
+pub use watch::{AnswerWatch, Framing, UnaskedLists};
