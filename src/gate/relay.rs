@@ -1,12 +1,14 @@
 //! The way back: what the MCP server answers, and which of it the caller may see.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::event::{Buffer, Effects, Flow};
 use super::headers::{HeaderEdit, Headers, essence};
 use super::server::Server;
 use crate::mcp::{
-    Expected, Filtered, Id, ListError, ListKind, MAX_EVENT_LEN, SseFilter, Target, filter_list,
+    Asked, Expected, Feature, Filtered, Id, ListError, ListKind, MAX_EVENT_LEN, SseFilter, Target,
+    View, filter_answer,
 };
 use crate::reply::{Code, Denial, error_body};
 use crate::token::{AccessToken, Verified};
@@ -115,9 +117,7 @@ impl Relay {
             }
             Relay::Filtering { viewer, lists, framing: Framing::Sse(mut filter) } => {
                 let filtered = read(body).and_then(|chunk| {
-                    filter
-                        .push(&chunk, end, &mut |target| viewer.may_see(target))
-                        .map_err(|error| error.to_string())
+                    filter.push(&chunk, end, &viewer).map_err(|error| error.to_string())
                 });
                 let framing = Framing::Sse(filter);
                 match filtered {
@@ -144,17 +144,24 @@ impl Relay {
     }
 }
 
-impl Viewer {
-    /// The same decision as for a call.
-    fn may_see(&self, target: &Target) -> bool {
+impl View for Viewer {
+    fn permits(&self, target: &Target) -> bool {
         self.server.policy.decide_target(&self.caller, target).is_allow()
+    }
+
+    fn offers(&self, _feature: Feature) -> bool {
+        true
+    }
+
+    fn token_life(&self) -> Duration {
+        Duration::MAX
     }
 }
 
 impl Lists {
     fn expected(&self) -> Expected<'_> {
         match self {
-            Lists::Asked { kind, id } => Expected::For { kind: *kind, id },
+            Lists::Asked { kind, id } => Expected::For { asked: Asked::List(*kind), id },
             Lists::Replayed => Expected::Any,
         }
     }
@@ -170,7 +177,7 @@ fn filter_document(
         return Err(ListError::TooLarge.to_string());
     }
     let document = read(body)?;
-    match filter_list(&document, lists.expected(), &mut |target| viewer.may_see(target)) {
+    match filter_answer(&document, lists.expected(), viewer) {
         Ok(Filtered::Unchanged) => Ok(None),
         Ok(Filtered::Changed(filtered)) => Ok(Some(filtered)),
         Err(error) => Err(error.to_string()),

@@ -58,15 +58,37 @@ pub enum ListKind {
     Resources,
     /// `resources/templates/list`
     ResourceTemplates,
+    /// `tasks/list`
+    Tasks,
+}
+
+/// What an answer is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// A list, which is cut down to what its reader may use.
+    List(ListKind),
+    /// The answer to `initialize` or `server/discover`: what the server says it can do.
+    Capabilities,
+}
+
+impl Asked {
+    /// What a method asks for; `None` when its answer is not looked at.
+    #[must_use]
+    pub fn of(method: &str) -> Option<Self> {
+        match method {
+            "initialize" | "server/discover" => Some(Asked::Capabilities),
+            _ => ListKind::of(method).map(Asked::List),
+        }
+    }
 }
 
 /// What a message from the server may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected<'a> {
-    /// On the answer to a list request: its response, which must hold the list.
+    /// On the answer to such a request: its response, which must hold a list asked for.
     For {
-        /// The list asked for.
-        kind: ListKind,
+        /// What was asked for.
+        asked: Asked,
         /// The id of the request.
         id: &'a Id,
     },
@@ -113,13 +135,18 @@ pub enum ListError {
 
 /// Members of a message, of a result and of an entry that must not be imitated.
 const ENVELOPE_MEMBERS: [&str; 4] = ["id", "method", "result", "error"];
-const RESULT_MEMBERS: [&str; 5] =
-    ["tools", "prompts", "resources", "resourceTemplates", "cacheScope"];
-const ENTRY_MEMBERS: [&str; 3] = ["name", "uri", "uriTemplate"];
+const RESULT_MEMBERS: [&str; 6] =
+    ["tools", "prompts", "resources", "resourceTemplates", "tasks", "cacheScope"];
+const ENTRY_MEMBERS: [&str; 4] = ["name", "uri", "uriTemplate", "taskId"];
 
 impl ListKind {
-    const ALL: [ListKind; 4] =
-        [ListKind::Tools, ListKind::Prompts, ListKind::Resources, ListKind::ResourceTemplates];
+    const ALL: [ListKind; 5] = [
+        ListKind::Tools,
+        ListKind::Prompts,
+        ListKind::Resources,
+        ListKind::ResourceTemplates,
+        ListKind::Tasks,
+    ];
 
     /// The list that a method answers with.
     #[must_use]
@@ -129,6 +156,7 @@ impl ListKind {
             "prompts/list" => Some(ListKind::Prompts),
             "resources/list" => Some(ListKind::Resources),
             "resources/templates/list" => Some(ListKind::ResourceTemplates),
+            "tasks/list" => Some(ListKind::Tasks),
             _ => None,
         }
     }
@@ -140,6 +168,7 @@ impl ListKind {
             ListKind::Prompts => "prompts",
             ListKind::Resources => "resources",
             ListKind::ResourceTemplates => "resourceTemplates",
+            ListKind::Tasks => "tasks",
         }
     }
 
@@ -154,6 +183,7 @@ impl ListKind {
             ListKind::Prompts => ("name", Target::Prompt),
             ListKind::Resources => ("uri", Target::Resource),
             ListKind::ResourceTemplates => ("uriTemplate", Target::ResourceTemplate),
+            ListKind::Tasks => ("taskId", Target::Task),
         };
         entry.get(member).and_then(object_name).map(target).ok_or(ListError::BadEntry)
     }
@@ -162,15 +192,15 @@ impl ListKind {
 /// Filters one JSON-RPC message from the server.
 ///
 /// Requests, notifications and error responses pass unchanged. In a response, every
-/// entry that `permit` does not allow is removed, and a `cacheScope` becomes
+/// entry that `view` does not permit is removed, and a `cacheScope` becomes
 /// `private`, because the list now depends on who asked (MCP 2026-07-28, "Caching").
 ///
 /// # Errors
 /// [`ListError`] when the message is not what was `expected` or not understood.
-pub fn filter_list(
+pub fn filter_answer(
     body: &[u8],
     expected: Expected<'_>,
-    permit: &mut dyn FnMut(&Target) -> bool,
+    view: &dyn View,
 ) -> Result<Filtered, ListError> {
     let value = json::read(body)?;
     let message = value.as_object().ok_or(ListError::BadEnvelope)?;
@@ -182,10 +212,11 @@ pub fn filter_list(
             let entries = list.as_array().ok_or(ListError::NoList)?;
             let keep = entries
                 .iter()
-                .map(|entry| kind.target(entry).map(|target| permit(&target)))
+                .map(|entry| kind.target(entry).map(|target| view.permits(&target)))
                 .collect::<Result<Vec<bool>, ListError>>()?;
             keeps.push((kind.member(), keep));
-        } else if matches!(expected, Expected::For { kind: wanted, .. } if wanted == kind) {
+        } else if matches!(expected, Expected::For { asked: Asked::List(wanted), .. } if wanted == kind)
+        {
             return Err(ListError::NoList);
         }
     }
@@ -210,12 +241,12 @@ fn read_result<'m, 'a>(
         (None, Some(result), None) => result.as_object(),
         _ => return Err(ListError::BadEnvelope),
     };
-    if let Expected::For { id, .. } = expected {
+    if let Expected::For { id, asked } = expected {
         let answered = message.get("id").and_then(|id| read_id(id).ok());
         if answered.as_ref() != Some(id) {
             return Err(ListError::WrongId);
         }
-        if result.is_none() {
+        if result.is_none() && asked != Asked::Capabilities {
             return Err(ListError::NoList);
         }
     }
@@ -303,22 +334,35 @@ mod tests {
     const ID: Id = Id::Integer(1);
 
     fn expected(method: &str) -> Expected<'static> {
-        Expected::For { kind: ListKind::of(method).unwrap(), id: &ID }
+        Expected::For { asked: Asked::of(method).unwrap(), id: &ID }
     }
 
     /// Permits every object but those with `secret` in their name.
-    fn permit(target: &Target) -> bool {
-        match target {
-            Target::Tool(name)
-            | Target::Prompt(name)
-            | Target::Resource(name)
-            | Target::ResourceTemplate(name) => !name.contains("secret"),
-            other => panic!("{other:?} is no list entry"),
+    struct NoSecrets;
+
+    impl View for NoSecrets {
+        fn permits(&self, target: &Target) -> bool {
+            match target {
+                Target::Tool(name)
+                | Target::Prompt(name)
+                | Target::Resource(name)
+                | Target::ResourceTemplate(name)
+                | Target::Task(name) => !name.contains("secret"),
+                other => panic!("{other:?} is no list entry"),
+            }
+        }
+
+        fn offers(&self, _feature: Feature) -> bool {
+            true
+        }
+
+        fn token_life(&self) -> Duration {
+            Duration::from_secs(300)
         }
     }
 
     fn filter(body: &str, expected: Expected<'_>) -> Result<Filtered, ListError> {
-        filter_list(body.as_bytes(), expected, &mut permit)
+        filter_answer(body.as_bytes(), expected, &NoSecrets)
     }
 
     fn changed(body: &str) -> Result<Filtered, ListError> {
@@ -344,6 +388,7 @@ mod tests {
             ("prompts/list", "prompts", "name"),
             ("resources/list", "resources", "uri"),
             ("resources/templates/list", "resourceTemplates", "uriTemplate"),
+            ("tasks/list", "tasks", "taskId"),
         ] {
             let list = |entries: &str| {
                 format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{member}":[{entries}]}}}}"#)
@@ -359,7 +404,7 @@ mod tests {
             let unnamed = list(r#"{"title":"open"}"#);
             assert_eq!(filter(&unnamed, expected(method)), Err(ListError::BadEntry), "{method}");
         }
-        assert_eq!(ListKind::of("tasks/list"), None);
+        assert_eq!(ListKind::of("tools/call"), None);
     }
 
     #[test]

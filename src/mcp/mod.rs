@@ -17,7 +17,7 @@ pub mod tasks;
 mod watch;
 
 pub use headers::{MODERN_VERSION, SUPPORTED_VERSIONS, StandardHeaders, decode_name};
-pub use list::{Expected, Feature, Filtered, ListError, ListKind, View, filter_list};
+pub use list::{Asked, Expected, Feature, Filtered, ListError, ListKind, View, filter_answer};
 pub use message::{Era, Id, Message, Refusal, RefusalReason, read_message};
 pub use operation::{Operation, Target};
 pub use principal::Principal;

@@ -4,9 +4,8 @@
 //! CRLF, wherever the chunks are cut; several `data` fields of an event are joined
 //! with line feeds; an unfinished event at the end of the stream never happened.
 
-use super::list::{Expected, Filtered, ListError, ListKind, filter_list};
+use super::list::{Asked, Expected, Filtered, ListError, View, filter_answer};
 use super::message::Id;
-use super::operation::Target;
 
 /// Largest event that is held back, in bytes. The bound of a whole list response in
 /// JSON framing, too; servers page long before.
@@ -17,7 +16,7 @@ pub const MAX_EVENT_LEN: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct SseFilter {
     /// `None` is [`Expected::Any`].
-    expected: Option<(ListKind, Id)>,
+    expected: Option<(Asked, Id)>,
     /// The event being received.
     event: Vec<u8>,
     /// Whether the current line has no bytes yet.
@@ -36,7 +35,7 @@ impl SseFilter {
     pub fn new(expected: Expected<'_>) -> Self {
         SseFilter {
             expected: match expected {
-                Expected::For { kind, id } => Some((kind, id.clone())),
+                Expected::For { asked, id } => Some((asked, id.clone())),
                 Expected::Any => None,
             },
             event: Vec::new(),
@@ -52,24 +51,14 @@ impl SseFilter {
     /// # Errors
     /// [`ListError`] when an event cannot be passed on. Nothing of this chunk may
     /// leave then, and every later call fails alike.
-    pub fn push(
-        &mut self,
-        chunk: &[u8],
-        end: bool,
-        permit: &mut dyn FnMut(&Target) -> bool,
-    ) -> Result<Vec<u8>, ListError> {
+    pub fn push(&mut self, chunk: &[u8], end: bool, view: &dyn View) -> Result<Vec<u8>, ListError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.take(chunk, end, permit).inspect_err(|error| self.failed = Some(*error))
+        self.take(chunk, end, view).inspect_err(|error| self.failed = Some(*error))
     }
 
-    fn take(
-        &mut self,
-        chunk: &[u8],
-        end: bool,
-        permit: &mut dyn FnMut(&Target) -> bool,
-    ) -> Result<Vec<u8>, ListError> {
+    fn take(&mut self, chunk: &[u8], end: bool, view: &dyn View) -> Result<Vec<u8>, ListError> {
         let mut out = Vec::with_capacity(chunk.len());
         for &byte in chunk {
             let ends_crlf = byte == b'\n' && self.after_cr;
@@ -90,7 +79,7 @@ impl SseFilter {
             }
             let ends_line = matches!(byte, b'\r' | b'\n');
             if ends_line && self.line_is_empty {
-                self.finish_event(&mut out, permit)?;
+                self.finish_event(&mut out, view)?;
             }
             self.line_is_empty = ends_line;
         }
@@ -100,16 +89,12 @@ impl SseFilter {
         Ok(out)
     }
 
-    fn finish_event(
-        &mut self,
-        out: &mut Vec<u8>,
-        permit: &mut dyn FnMut(&Target) -> bool,
-    ) -> Result<(), ListError> {
+    fn finish_event(&mut self, out: &mut Vec<u8>, view: &dyn View) -> Result<(), ListError> {
         let bytes = std::mem::take(&mut self.event);
         let event = Event::parse(&bytes, self.at_start);
         self.at_start = false;
         let expected = match &self.expected {
-            Some((kind, id)) => Expected::For { kind: *kind, id },
+            Some((asked, id)) => Expected::For { asked: *asked, id },
             None => Expected::Any,
         };
         // Without data nothing is dispatched: comments, and the event that only
@@ -117,7 +102,7 @@ impl SseFilter {
         let filtered = if event.data.is_empty() {
             Filtered::Unchanged
         } else {
-            filter_list(&event.data, expected, permit)?
+            filter_answer(&event.data, expected, view)?
         };
         match filtered {
             Filtered::Unchanged => out.extend_from_slice(&bytes),
@@ -190,16 +175,32 @@ fn data_value(line: &[u8]) -> Option<&[u8]> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+    use std::time::Duration;
+
+    use super::super::list::{Feature, ListKind};
+    use super::super::operation::Target;
     use super::*;
 
     const ID: Id = Id::Integer(1);
-    const LIST: Expected<'static> = Expected::For { kind: ListKind::Tools, id: &ID };
+    const LIST: Expected<'static> = Expected::For { asked: Asked::List(ListKind::Tools), id: &ID };
     const OPEN: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"open"}]}}"#;
     const BOTH: &str =
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"secret"},{"name":"open"}]}}"#;
 
-    fn permit(target: &Target) -> bool {
-        *target != Target::Tool("secret".into())
+    struct NoSecrets;
+
+    impl View for NoSecrets {
+        fn permits(&self, target: &Target) -> bool {
+            *target != Target::Tool("secret".into())
+        }
+
+        fn offers(&self, _feature: Feature) -> bool {
+            true
+        }
+
+        fn token_life(&self) -> Duration {
+            Duration::MAX
+        }
     }
 
     /// Pushes the stream in chunks of `size` bytes.
@@ -207,9 +208,9 @@ mod tests {
         let mut filter = SseFilter::new(expected);
         let mut out = Vec::new();
         for chunk in stream.as_bytes().chunks(size) {
-            out.extend(filter.push(chunk, false, &mut permit)?);
+            out.extend(filter.push(chunk, false, &NoSecrets)?);
         }
-        out.extend(filter.push(b"", true, &mut permit)?);
+        out.extend(filter.push(b"", true, &NoSecrets)?);
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -294,7 +295,7 @@ mod tests {
     fn events_leave_when_they_are_complete() {
         let mut filter = SseFilter::new(LIST);
         let mut push = |chunk: &str| {
-            String::from_utf8(filter.push(chunk.as_bytes(), false, &mut permit).unwrap()).unwrap()
+            String::from_utf8(filter.push(chunk.as_bytes(), false, &NoSecrets).unwrap()).unwrap()
         };
         assert_eq!(push(": a\r\n\r"), ": a\r\n\r");
         assert_eq!(push("\n: b"), "\n");
@@ -310,8 +311,8 @@ mod tests {
             }
         }
         let mut filter = SseFilter::new(LIST);
-        assert!(filter.push(b"data: x\n\n", false, &mut permit).is_err());
-        assert!(filter.push(b": later\n\n", false, &mut permit).is_err(), "stays refused");
+        assert!(filter.push(b"data: x\n\n", false, &NoSecrets).is_err());
+        assert!(filter.push(b": later\n\n", false, &NoSecrets).is_err(), "stays refused");
     }
 
     #[test]
