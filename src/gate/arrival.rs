@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::denials::{challenge, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
+use super::relay::Reading;
 use super::server::Server;
 use crate::mcp::StandardHeaders;
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
@@ -63,6 +64,17 @@ pub(super) struct Arrival {
     pub(super) strip: Vec<HeaderEdit>,
 }
 
+impl Arrival {
+    /// What the answer to a request without a body is read for; `None` for nothing.
+    pub(super) fn reading(&self) -> Option<Reading> {
+        match self.method {
+            HttpMethod::Get if self.headers.resumes => Some(Reading::Replayed),
+            HttpMethod::Get => Some(Reading::Watched { id: None }),
+            HttpMethod::Post | HttpMethod::Delete => None,
+        }
+    }
+}
+
 /// The HTTP methods of MCP (Streamable HTTP transport).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HttpMethod {
@@ -91,6 +103,8 @@ pub(super) struct McpHeaders {
     method: Option<String>,
     name: Option<String>,
     pub(super) session: Option<String>,
+    /// Whether `Last-Event-ID` is present.
+    resumes: bool,
 }
 
 impl McpHeaders {
@@ -180,6 +194,7 @@ pub(super) fn check_form(
         method: owned(headers, "mcp-method")?,
         name: owned(headers, "mcp-name")?,
         session: owned(headers, "mcp-session-id")?,
+        resumes: headers.has("last-event-id"),
     };
     // A list joined on the way (RFC 9110 section 5.3) is two lines in one.
     if mcp.session.as_deref().is_some_and(|session| session.contains(',')) {

@@ -21,6 +21,7 @@
 //! that allows.
 
 mod account;
+mod admitted;
 mod arrival;
 mod denials;
 mod event;
@@ -38,19 +39,20 @@ pub use server::{AuditSettings, Enforcement, HostMode, Server, TaskBinding};
 pub use worker::Worker;
 
 use account::{Account, Sender, caller_fields, object};
+use admitted::{Admitted, SessionsInAnswer};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
 };
 use denials::{denial, refused, rejected, session_denial};
 use headers::encode_value;
-use relay::{Lists, Relay, Viewer};
+use relay::{Reading, Relay, Viewer};
 
 use crate::audit::{Text, digest};
 use crate::host::Host;
-use crate::mcp::{ListKind, Message, Operation, read_message};
-use crate::policy::{Decision, Form, Introspect};
+use crate::mcp::{Era, Message, Operation, Principal, read_message};
+use crate::policy::{self, Decision, Form, Introspect};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
-use crate::token::{AccessToken, Caller, Outcome, PeerConnection, Recency, Secret, Wait, Waited};
+use crate::token::{Outcome, PeerConnection, Recency, Secret, Wait, Waited};
 
 /// Largest request body that is read, in bytes. MCP arguments are small; the servers'
 /// own limits are between 1 and 4 MiB, and a body is in memory as often as there are
@@ -85,19 +87,13 @@ enum State {
         hold: HoldWatch,
     },
     /// The caller is known, the operation is not.
-    AwaitingBody { arrival: Arrival, caller: Known, headers: HeadersAre, hold: HoldWatch },
+    AwaitingBody { admitted: Admitted, headers: HeadersAre, hold: HoldWatch },
     /// The operation is known too, and its rule asks for the issuer's word on the token.
-    AwaitingWord { arrival: Arrival, caller: Known, message: Message, held: bool, wait: Wait },
+    AwaitingWord { admitted: Admitted, message: Message, held: bool, wait: Wait },
     /// The request went on.
-    Forwarded(Relay),
+    Forwarded { relay: Relay, owner: Principal, sessions: SessionsInAnswer },
     /// We answered. Whatever still comes is not the caller's business.
     Answered,
-}
-
-/// A caller, and the token it came with where a rule may ask the issuer about it.
-struct Known {
-    caller: Caller,
-    token: Option<Secret>,
 }
 
 /// How much of the body came while waiting.
@@ -178,7 +174,7 @@ impl Gate {
             },
             Event::HoldCheck { received } => hold_check(state, received, worker, host),
             Event::ResponseHeaders { headers, end, from_upstream } => {
-                self.response_headers(state, &headers, end, from_upstream)
+                self.response_headers(state, &headers, end, from_upstream, worker, host)
             }
             Event::ResponseBody { body, end } => {
                 let (state, effects) = self.response_body(state, body, end, host);
@@ -187,13 +183,8 @@ impl Gate {
             }
             Event::ResponseTrailers { body } => {
                 let (state, effects) = match state {
-                    State::Forwarded(Relay::Filtering {
-                        framing: framing @ relay::Framing::Json,
-                        viewer,
-                        lists,
-                    }) => {
-                        let relay = Relay::Filtering { viewer, lists, framing };
-                        self.response_body(State::Forwarded(relay), body, true, host)
+                    State::Forwarded { relay: Relay::Document { .. }, .. } => {
+                        self.response_body(state, body, true, host)
                     }
                     state => (state, go_on()),
                 };
@@ -324,8 +315,11 @@ impl Gate {
         match outcome {
             Outcome::Verified(caller) => {
                 let token = server.policy.may_introspect().then(|| Secret::new(credentials.token));
-                let known = Known { caller, token };
-                self.authenticated(arrival, known, hold, waited, worker, host)
+                self.nonce.clone_from(&caller.nonce);
+                self.account
+                    .note(|record| record.caller = Some(caller_fields(&caller, Sender::Proved)));
+                let admitted = Admitted::new(arrival, caller, token, worker, host)?;
+                self.authenticated(admitted, hold, waited, worker, host)
             }
             Outcome::Waits(wait) => {
                 let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
@@ -346,25 +340,24 @@ impl Gate {
     /// lets the headers go, `hold` does not.
     fn authenticated(
         &mut self,
-        arrival: Arrival,
-        mut caller: Known,
+        admitted: Admitted,
         hold: HoldWatch,
         waited: Waited,
         worker: &Worker,
         host: &dyn Host,
     ) -> Step {
-        self.nonce = caller.caller.nonce.take();
-        self.account
-            .note(|record| record.caller = Some(caller_fields(&caller.caller, Sender::Proved)));
-        if arrival.method != HttpMethod::Post {
-            let decision = arrival.server.policy.decide_session(&caller.caller.token);
+        if let Some(session) = &admitted.session {
+            self.account.note(|record| record.session = Some(digest(session.id.as_bytes())));
+        }
+        if admitted.arrival.method != HttpMethod::Post {
+            let server = &admitted.arrival.server;
+            let decision = server.policy.decide_session(&admitted.caller.token);
             self.account.judged(&decision);
-            let denied = session_denial(&decision, &arrival.server, Code::MethodNotAllowed);
-            if let Some(denied) = denied {
+            if let Some(denied) = session_denial(&decision, server, Code::MethodNotAllowed) {
                 return Err(denied);
             }
-            let lists = (arrival.method == HttpMethod::Get).then_some(Lists::Replayed);
-            return Ok(self.forward(arrival, caller.caller, None, lists, true, worker, host));
+            let reading = admitted.arrival.reading();
+            return Ok(self.forward(admitted, None, Era::Legacy, reading, true, worker, host));
         }
         // Resuming a stream releases its buffered body with its headers. So where a
         // host has begun to show the body (the hold flag with a `stream` configuration),
@@ -377,13 +370,38 @@ impl Gate {
         let effects = if headers == HeadersAre::Held {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
         } else {
+            let claimed = self.claimed_operation(&admitted)?;
             Effects {
-                request_headers: self.request_edits(&arrival, &caller.caller.token, None, worker),
+                request_headers: self.request_edits(&admitted, claimed.as_ref(), worker),
                 flow: Flow::Continue,
                 ..Effects::default()
             }
         };
-        Ok((State::AwaitingBody { arrival, caller, headers, hold }, effects))
+        Ok((State::AwaitingBody { admitted, headers, hold }, effects))
+    }
+
+    /// The operation that the headers of a 2026-07-28 request claim, if policy allows it: what
+    /// goes upstream with headers that leave before the body. The body has to agree, or it
+    /// never follows them.
+    ///
+    /// # Errors
+    /// The denial that asks for another token. Others wait for the body, since their answer
+    /// needs the id of the request, and since headers that lie have an error of their own.
+    fn claimed_operation(&mut self, admitted: &Admitted) -> Result<Option<Operation>, Denial> {
+        let Admitted { arrival, caller, .. } = admitted;
+        let Some(operation) = arrival.headers.standard().claimed_operation() else {
+            return Ok(None);
+        };
+        let decision = arrival.server.policy.decide(&caller.token, &operation, Form::Request);
+        match decision.outcome {
+            policy::Outcome::Allow => Ok(Some(operation)),
+            policy::Outcome::Deny(reason) if reason.asks_for_another_token() => {
+                self.account.operation(&operation);
+                self.account.judged(&decision);
+                denial(&decision, &arrival.server, &operation, None).map_or(Ok(None), Err)
+            }
+            policy::Outcome::Deny(_) => Ok(None),
+        }
     }
 
     /// What the stream waits for is there, or will not come.
@@ -414,9 +432,9 @@ impl Gate {
                     _ => Ok((state, effects)),
                 }
             }
-            State::AwaitingWord { arrival, caller, message, held, wait } => {
+            State::AwaitingWord { admitted, message, held, wait } => {
                 let waited = Waited::not().and(wait);
-                self.decide(arrival, caller, message, held, waited, worker, host)
+                self.decide(admitted, message, held, waited, worker, host)
             }
             state => Ok(out_of_order(state)),
         }
@@ -448,16 +466,16 @@ impl Gate {
                 };
                 Ok((state, Effects::default()))
             }
-            State::AwaitingBody { arrival, caller, headers, hold } => {
+            State::AwaitingBody { admitted, headers, hold } => {
                 if body.size() > MAX_BODY {
                     return Err(too_large());
                 }
                 if progress == BodyProgress::Complete {
                     let held = headers == HeadersAre::Held;
-                    return self.read_and_decide(arrival, caller, held, body, worker, host);
+                    return self.read_and_decide(admitted, held, body, worker, host);
                 }
                 let hold = HoldWatch { shown: true, ..hold };
-                Ok((State::AwaitingBody { arrival, caller, headers, hold }, Effects::default()))
+                Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()))
             }
             state => Ok(out_of_order(state)),
         }
@@ -465,8 +483,7 @@ impl Gate {
 
     fn read_and_decide(
         &mut self,
-        arrival: Arrival,
-        caller: Known,
+        admitted: Admitted,
         held: bool,
         body: &dyn Buffer,
         worker: &mut Worker,
@@ -478,31 +495,30 @@ impl Gate {
                 .read()
                 .ok_or_else(|| Denial::new(Code::HostFailure, "the host did not give the body"))?,
         };
-        let message = read_message(&bytes, &arrival.headers.standard()).map_err(refused)?;
+        let headers = admitted.arrival.headers.standard();
+        let message = read_message(&bytes, &headers).map_err(refused)?;
         if let Message::Request { operation, .. } | Message::Notification { operation, .. } =
             &message
         {
             self.account.operation(operation);
         }
-        self.decide(arrival, caller, message, held, Waited::not(), worker, host)
+        self.decide(admitted, message, held, Waited::not(), worker, host)
     }
 
     /// Decides on a message, after the issuer gave its word if the decision asks for it.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
     fn decide(
         &mut self,
-        arrival: Arrival,
-        mut caller: Known,
+        mut admitted: Admitted,
         message: Message,
         held: bool,
         waited: Waited,
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        let server = &arrival.server;
-        let decision = self.judge(server, &caller.caller, &message)?;
+        let decision = self.judge(&admitted, &message, host)?;
         if let Some(recency) = decision.introspect {
-            let token = caller.token.as_ref().map_or("", Secret::reveal);
+            let server = &admitted.arrival.server;
+            let token = admitted.token.as_ref().map_or("", Secret::reveal);
             let recency = match recency {
                 Introspect::Cached => Recency::Cached,
                 Introspect::Fresh => Recency::Fresh,
@@ -510,57 +526,51 @@ impl Gate {
             let demands = server.demands();
             let outcome = worker.authenticator.introspect(
                 token,
-                &caller.caller,
+                &admitted.caller,
                 &demands,
                 recency,
                 waited,
                 host,
             );
             match outcome {
-                Outcome::Verified(confirmed) => caller.caller = confirmed,
+                Outcome::Verified(confirmed) => admitted.caller = confirmed,
                 Outcome::Waits(wait) => {
                     let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
-                    let state = State::AwaitingWord { arrival, caller, message, held, wait };
-                    return Ok((state, effects));
+                    return Ok((State::AwaitingWord { admitted, message, held, wait }, effects));
                 }
                 Outcome::Rejected(error) | Outcome::Refused(_, error) => {
                     return Err(rejected(error, server, || None));
                 }
             }
-            self.account
-                .note(|record| record.caller = Some(caller_fields(&caller.caller, Sender::Proved)));
+            let confirmed = caller_fields(&admitted.caller, Sender::Proved);
+            self.account.note(|record| record.caller = Some(confirmed));
             // The issuer may have said less than the token does.
-            self.judge(server, &caller.caller, &message)?;
+            self.judge(&admitted, &message, host)?;
         }
-        let (operation, lists) = match message {
-            Message::Request { id, operation, .. } => {
-                // Servers find the stream of an answer by its JSON-RPC id, so within a
-                // session a second request with the id of a list request gets the list.
-                let in_session = arrival.headers.session.is_some();
-                let lists = match ListKind::of(&operation.method) {
-                    Some(kind) => Some(Lists::Asked { kind, id }),
-                    None => in_session.then_some(Lists::Replayed),
-                };
-                (Some(operation), lists)
+        let reading = admitted.reading(&message);
+        let (operation, era) = match message {
+            Message::Request { operation, era, .. } | Message::Notification { operation, era } => {
+                (Some(operation), era)
             }
-            Message::Notification { operation, .. } => (Some(operation), None),
-            Message::Response { .. } => (None, None),
+            Message::Response { .. } => (None, Era::Legacy),
         };
-        Ok(self.forward(arrival, caller.caller, operation.as_ref(), lists, held, worker, host))
+        Ok(self.forward(admitted, operation.as_ref(), era, reading, held, worker, host))
     }
 
     /// What policy says of a message.
     fn judge(
         &mut self,
-        server: &Server,
-        caller: &Caller,
+        admitted: &Admitted,
         message: &Message,
+        host: &dyn Host,
     ) -> Result<Decision, Denial> {
-        let (policy, token) = (&server.policy, &caller.token);
+        let server = &admitted.arrival.server;
+        let (policy, token) = (&server.policy, &admitted.caller.token);
         let (decision, denied) = match message {
             Message::Request { id, era, operation } => {
                 let decision = policy.decide(token, operation, Form::Request);
-                let denied = denial(&decision, server, operation, Some((id, *era)));
+                let denied = denial(&decision, server, operation, Some((id, *era)))
+                    .or_else(|| admitted.task_denial(operation, id, host));
                 (decision, denied)
             }
             Message::Notification { operation, .. } => {
@@ -582,39 +592,45 @@ impl Gate {
     #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
     fn forward(
         &mut self,
-        arrival: Arrival,
-        Caller { token: caller, .. }: Caller,
+        admitted: Admitted,
         operation: Option<&Operation>,
-        lists: Option<Lists>,
+        era: Era,
+        reading: Option<Reading>,
         held: bool,
         worker: &Worker,
         host: &dyn Host,
     ) -> (State, Effects) {
         self.account.allow("allowed", host);
-        let request_headers = if held {
-            self.request_edits(&arrival, &caller, operation, worker)
-        } else {
-            Vec::new()
+        let request_headers =
+            if held { self.request_edits(&admitted, operation, worker) } else { Vec::new() };
+        let begins = era == Era::Legacy && operation.is_some_and(|o| o.method == "initialize");
+        let Admitted { arrival, caller, owner, session, .. } = admitted;
+        let sessions = match session {
+            Some(session) => SessionsInAnswer::Same(session),
+            None if begins => SessionsInAnswer::New,
+            None => SessionsInAnswer::None,
         };
-        let relay = match lists {
-            Some(lists) => {
-                Relay::Filter { viewer: Viewer { server: arrival.server, caller }, lists }
+        let relay = match reading {
+            Some(reading) => {
+                let viewer = Viewer { server: arrival.server, caller: caller.token, owner, era };
+                Relay::Read { viewer, reading }
             }
             None => Relay::Pass,
         };
         let effects = Effects { request_headers, flow: Flow::Continue, ..Effects::default() };
-        (State::Forwarded(relay), effects)
+        (State::Forwarded { relay, owner, sessions }, effects)
     }
 
     /// What the MCP server is told, after everything it must not see is taken away.
     fn request_edits(
         &self,
-        arrival: &Arrival,
-        caller: &AccessToken,
+        admitted: &Admitted,
         operation: Option<&Operation>,
         worker: &Worker,
     ) -> Vec<HeaderEdit> {
-        let mut edits = arrival.strip.clone();
+        let caller = &admitted.caller.token;
+        let mut edits = admitted.arrival.strip.clone();
+        edits.extend(admitted.session_edit());
         let decision_id = self.account.decision_id().to_owned();
         edits.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
         if !worker.audit.identity_headers {
@@ -643,10 +659,12 @@ impl Gate {
         headers: &Headers,
         end: bool,
         from_upstream: &dyn Fn() -> bool,
+        worker: &Worker,
+        host: &dyn Host,
     ) -> Step {
         let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
-        let relay = match state {
-            State::Forwarded(relay) => relay,
+        let (relay, owner, sessions) = match state {
+            State::Forwarded { relay, owner, sessions } => (relay, owner, sessions),
             state @ State::Answered => return Ok((state, go_on())),
             // The proxy's own to a request it did not let through to us.
             state @ State::Arriving if !from_upstream() => return Ok((state, go_on())),
@@ -670,8 +688,13 @@ impl Gate {
         };
         self.account.note(|record| record.upstream_status = status);
         let (relay, mut effects) = relay.on_headers(headers, end, from_upstream)?;
+        let (session_edit, begun) = sessions.edit(headers, &owner, &worker.sessions, host)?;
+        if let Some(id) = begun {
+            self.account.note(|record| record.session = Some(digest(id.as_bytes())));
+        }
+        effects.response_headers.extend(session_edit);
         effects.response_headers.extend(self.response_edits(headers));
-        Ok((State::Forwarded(relay), effects))
+        Ok((State::Forwarded { relay, owner, sessions }, effects))
     }
 
     /// Whatever the response says in our name is forged; the decision id is ours.
@@ -697,8 +720,8 @@ impl Gate {
         end: bool,
         host: &dyn Host,
     ) -> (State, Effects) {
-        let State::Forwarded(relay) = state else { return (state, go_on()) };
-        let (relay, result) = relay.on_body(body, end);
+        let State::Forwarded { relay, owner, sessions } = state else { return (state, go_on()) };
+        let (relay, result) = relay.on_body(body, end, host);
         let effects = match result {
             Ok(effects) => effects,
             Err(refused) => {
@@ -706,7 +729,7 @@ impl Gate {
                 refused.effects
             }
         };
-        (State::Forwarded(relay), effects)
+        (State::Forwarded { relay, owner, sessions }, effects)
     }
 }
 
@@ -716,7 +739,7 @@ impl State {
             State::AwaitingEvidence { .. } => "while its credential waited to be judged",
             State::AwaitingWord { .. } => "while the issuer was asked about its token",
             State::AwaitingBody { .. } => "before its body was complete",
-            State::Arriving | State::Forwarded(_) | State::Answered => "before it was decided",
+            State::Arriving | State::Forwarded { .. } | State::Answered => "before it was decided",
         }
     }
 
@@ -739,7 +762,7 @@ fn go_on() -> Effects {
 /// was let go goes on.
 fn out_of_order(state: State) -> (State, Effects) {
     let flow = match state {
-        State::Forwarded(_) => Flow::Continue,
+        State::Forwarded { .. } => Flow::Continue,
         _ => Flow::Pause,
     };
     (state, Effects { flow, ..Effects::default() })

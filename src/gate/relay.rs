@@ -1,14 +1,19 @@
 //! The way back: what the MCP server answers, and which of it the caller may see.
+//!
+//! An answer that shows what there is (a list, capabilities) is withheld until it is whole
+//! and cut to what its reader may use, in event streams event by event. Every other answer
+//! leaves as it comes; where it could hold what was not asked for, it is read along.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::event::{Buffer, Effects, Flow};
 use super::headers::{HeaderEdit, Headers, essence};
-use super::server::Server;
+use super::server::{Server, TaskBinding};
+use crate::host::Host;
 use crate::mcp::{
-    Asked, Expected, Feature, Filtered, Id, ListError, ListKind, MAX_EVENT_LEN, SseFilter, Target,
-    View, filter_answer,
+    AnswerWatch, Asked, Era, Expected, Feature, Filtered, Framing, Id, ListError, MAX_EVENT_LEN,
+    Principal, SseFilter, Target, UnaskedLists, View, filter_answer, tasks,
 };
 use crate::reply::{Code, Denial, error_body};
 use crate::token::{AccessToken, Verified};
@@ -21,38 +26,38 @@ pub(super) const MAX_LIST: usize = MAX_EVENT_LEN;
 pub(super) enum Relay {
     /// Nothing.
     Pass,
-    /// A list may be in it, and is cut to what its reader may use.
-    Filter { viewer: Viewer, lists: Lists },
-    /// The filter works on the body.
-    Filtering { viewer: Viewer, lists: Lists, framing: Framing },
+    /// Its body is to be read.
+    Read { viewer: Viewer, reading: Reading },
+    /// A list in a JSON document, which is withheld.
+    Document { viewer: Viewer, reading: Reading },
+    /// Lists in an event stream.
+    Events { viewer: Viewer, reading: Reading, filter: Box<SseFilter>, watch: AnswerWatch },
+    /// What leaves as it comes.
+    Watched { viewer: Viewer, reading: Reading, framing: Framing, watch: AnswerWatch, begun: bool },
     /// The response was refused in the middle; the rest of it is dropped.
     Swallow,
 }
 
-/// For whom a list is filtered.
+/// For whom a response is read.
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub(super) server: Rc<Server>,
     pub(super) caller: Rc<Verified<AccessToken>>,
+    pub(super) owner: Principal,
+    pub(super) era: Era,
 }
 
-/// Which lists a response may hold.
+/// What a response is read for.
 #[derive(Debug, Clone)]
-pub(super) enum Lists {
-    /// The one that was asked for.
-    Asked { kind: ListKind, id: Id },
-    /// Any: a legacy GET stream replays what a lost stream had (`Last-Event-ID`), and
-    /// within a session an answer may come on the stream of another request.
+pub(super) enum Reading {
+    /// The answer that was asked for shows what there is.
+    Asked { asked: Asked, id: Id },
+    /// A client resumes a stream that it lost (`Last-Event-ID`): any answer may come again.
     Replayed,
-}
-
-/// How the messages are framed.
-#[derive(Debug)]
-pub(super) enum Framing {
-    /// The body is one JSON document.
-    Json,
-    /// The body is an event stream.
-    Sse(Box<SseFilter>),
+    /// Something else was asked for. Servers find the stream of an answer by its JSON-RPC id,
+    /// so within a session the list that another request asked for may come on this one; and
+    /// a call may be answered with a task.
+    Watched { id: Option<Id> },
 }
 
 /// A response that cannot be passed on.
@@ -70,7 +75,7 @@ impl Relay {
         from_upstream: &dyn Fn() -> bool,
     ) -> Result<(Self, Effects), Denial> {
         let go_on = Effects { flow: Flow::Continue, ..Effects::default() };
-        let Relay::Filter { viewer, lists } = self else { return Ok((self, go_on)) };
+        let Relay::Read { viewer, reading } = self else { return Ok((self, go_on)) };
         let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
         let is_error = status.is_some_and(|status| status >= 400);
         // An error of the proxy's own (a timeout, say) may be JSON and is no message of MCP.
@@ -80,63 +85,107 @@ impl Relay {
         let content_type = headers.informative("content-type").map(essence).unwrap_or_default();
         let framing = match content_type.as_str() {
             "application/json" => Framing::Json,
-            "text/event-stream" => Framing::Sse(Box::new(SseFilter::new(lists.expected()))),
+            "text/event-stream" => Framing::Sse,
             // An error in plain text, say: no client reads a list out of it.
             _ if is_error => return Ok((Relay::Pass, go_on)),
-            _ => return Err(unreadable("a list of neither JSON nor SSE media type")),
+            _ => return Err(unreadable("an answer of neither JSON nor SSE media type")),
         };
         if headers.has("content-encoding")
             && headers.informative("content-encoding") != Some("identity")
         {
-            return Err(unreadable("a list with a content coding"));
+            return Err(unreadable("an answer with a content coding"));
         }
-        // Its length changes, and it is no longer the bytes the server vouched for.
-        let stale = ["content-length", "etag", "digest", "content-digest", "content-md5"];
-        let response_headers = stale
-            .iter()
-            .filter(|name| headers.has(name))
-            .map(|name| HeaderEdit::Remove((*name).to_owned()))
-            .collect();
-        let relay = Relay::Filtering { viewer, lists, framing };
-        Ok((relay, Effects { response_headers, ..go_on }))
+        let relay = Relay::reading(viewer, reading, framing);
+        let response_headers =
+            relay.outdated().iter().filter(|name| headers.has(name)).map(|name| remove(name));
+        let effects = Effects { response_headers: response_headers.collect(), ..go_on };
+        Ok((relay, effects))
+    }
+
+    fn reading(viewer: Viewer, reading: Reading, framing: Framing) -> Self {
+        match (&reading, framing) {
+            (Reading::Watched { .. }, _) => {
+                let watch = AnswerWatch::new(framing, UnaskedLists::Refused);
+                Relay::Watched { viewer, reading, framing, watch, begun: false }
+            }
+            (_, Framing::Json) => Relay::Document { viewer, reading },
+            (_, Framing::Sse) => {
+                let filter = Box::new(SseFilter::new(reading.expected()));
+                let watch = AnswerWatch::new(framing, UnaskedLists::Passed);
+                Relay::Events { viewer, reading, filter, watch }
+            }
+        }
+    }
+
+    /// Headers that may no longer be true of the body.
+    fn outdated(&self) -> &'static [&'static str] {
+        match self {
+            Relay::Document { .. } | Relay::Events { .. } => {
+                // Its length changes, and it is no longer the bytes the server vouched for.
+                &["content-length", "etag", "digest", "content-digest", "content-md5"]
+            }
+            // It may be cut off, and nobody is to wait for the rest.
+            Relay::Watched { .. } => &["content-length"],
+            Relay::Pass | Relay::Read { .. } | Relay::Swallow => &[],
+        }
     }
 
     /// Looks at the response's body.
-    pub(super) fn on_body(self, body: &dyn Buffer, end: bool) -> (Self, Result<Effects, Refused>) {
+    pub(super) fn on_body(
+        self,
+        body: &dyn Buffer,
+        end: bool,
+        host: &dyn Host,
+    ) -> (Self, Result<Effects, Refused>) {
         let go_on = Effects { flow: Flow::Continue, ..Effects::default() };
         match self {
-            Relay::Filtering { viewer, lists, framing: Framing::Json } => {
+            Relay::Document { viewer, reading } => {
                 if !end && body.size() <= MAX_LIST {
                     let wait = Effects { flow: Flow::Pause, ..Effects::default() };
-                    return (Relay::Filtering { viewer, lists, framing: Framing::Json }, Ok(wait));
+                    return (Relay::Document { viewer, reading }, Ok(wait));
                 }
-                match filter_document(body, &lists, &viewer) {
+                match filter_document(body, &reading, &viewer, host) {
                     Ok(response_body) => (Relay::Pass, Ok(Effects { response_body, ..go_on })),
-                    Err(reason) => (Relay::Swallow, Err(refuse(&lists, &Framing::Json, &reason))),
+                    Err(reason) => (Relay::Swallow, Err(refuse(&reading, Framing::Json, &reason))),
                 }
             }
-            Relay::Filtering { viewer, lists, framing: Framing::Sse(mut filter) } => {
+            Relay::Events { viewer, reading, mut filter, mut watch } => {
                 let filtered = read(body).and_then(|chunk| {
-                    filter.push(&chunk, end, &viewer).map_err(|error| error.to_string())
+                    viewer.bind_tasks(&mut watch, &chunk, host).map_err(|e| e.to_string())?;
+                    filter.push(&chunk, end, &viewer.with(host)).map_err(|e| e.to_string())
                 });
-                let framing = Framing::Sse(filter);
                 match filtered {
                     Ok(out) => {
                         let effects = Effects { response_body: Some(out), ..go_on };
-                        (Relay::Filtering { viewer, lists, framing }, Ok(effects))
+                        (Relay::Events { viewer, reading, filter, watch }, Ok(effects))
                     }
-                    Err(reason) => {
-                        let refused = refuse(&lists, &framing, &reason);
-                        (Relay::Swallow, Err(refused))
+                    Err(reason) => (Relay::Swallow, Err(refuse(&reading, Framing::Sse, &reason))),
+                }
+            }
+            Relay::Watched { viewer, reading, framing, mut watch, begun } => {
+                let watched = read(body).and_then(|chunk| {
+                    viewer.bind_tasks(&mut watch, &chunk, host).map_err(|e| e.to_string())
+                });
+                match watched {
+                    Ok(()) => {
+                        let begun = begun || body.size() > 0;
+                        (Relay::Watched { viewer, reading, framing, watch, begun }, Ok(go_on))
                     }
+                    // Half a message is out already, and what follows would belong to it.
+                    Err(reason) if begun => {
+                        let effects = Effects { response_body: Some(Vec::new()), ..go_on };
+                        let denial = unreadable(&reason);
+                        (Relay::Swallow, Err(Refused { denial, effects }))
+                    }
+                    Err(reason) => (Relay::Swallow, Err(refuse(&reading, framing, &reason))),
                 }
             }
             Relay::Swallow => {
                 (Relay::Swallow, Ok(Effects { response_body: Some(Vec::new()), ..go_on }))
             }
             // A body whose headers never came: the host is not behaving, so nothing passes.
-            Relay::Filter { lists, .. } => {
-                let refused = refuse(&lists, &Framing::Json, "a body without headers");
+            Relay::Read { reading, .. } => {
+                let refused = refuse(&reading, Framing::Json, "a body without headers");
                 (Relay::Swallow, Err(refused))
             }
             Relay::Pass => (Relay::Pass, Ok(go_on)),
@@ -144,25 +193,78 @@ impl Relay {
     }
 }
 
-impl View for Viewer {
-    fn permits(&self, target: &Target) -> bool {
-        self.server.policy.decide_target(&self.caller, target).is_allow()
+impl Viewer {
+    /// Reads along, and remembers whose the tasks are that calls were answered with. One that
+    /// cannot be remembered is nobody's.
+    fn bind_tasks(
+        &self,
+        watch: &mut AnswerWatch,
+        chunk: &[u8],
+        host: &dyn Host,
+    ) -> Result<(), ListError> {
+        let made = watch.push(chunk)?;
+        if self.server.binds_tasks() {
+            for task in made {
+                let _ = tasks::bind(&task, &self.server.resource, &self.owner, host);
+            }
+        }
+        Ok(())
     }
 
-    fn offers(&self, _feature: Feature) -> bool {
-        true
-    }
-
-    fn token_life(&self) -> Duration {
-        Duration::MAX
+    /// What it sees with a clock and the register of tasks.
+    pub(super) fn with<'v>(&'v self, host: &'v dyn Host) -> impl View {
+        Sight { viewer: self, host }
     }
 }
 
-impl Lists {
+struct Sight<'v> {
+    viewer: &'v Viewer,
+    host: &'v dyn Host,
+}
+
+impl View for Sight<'_> {
+    /// The same decision as for a call.
+    fn permits(&self, target: &Target) -> bool {
+        let Viewer { server, caller, owner, .. } = self.viewer;
+        match target {
+            Target::Task(id) => match server.task_binding {
+                TaskBinding::Upstream => true,
+                TaskBinding::Proxy => {
+                    tasks::is_owned(id, &server.resource, owner, self.host).unwrap_or(false)
+                }
+            },
+            target => server.policy.decide_target(caller, target).is_allow(),
+        }
+    }
+
+    fn offers(&self, feature: Feature) -> bool {
+        let policy = &self.viewer.server.policy;
+        match feature {
+            Feature::Tools => policy.names_tools(),
+            Feature::Prompts => policy.names_prompts(),
+            Feature::Resources => policy.names_resources(),
+            Feature::Completions => policy.names_prompts() || policy.names_resources(),
+            // In 2026-07-28 a request says in its `_meta` what it wants logged.
+            Feature::Logging => {
+                self.viewer.era == Era::Modern || policy.allows_method("logging/setLevel")
+            }
+            Feature::Tasks => policy.allows_tasks(),
+            Feature::TasksList => policy.allows_method("tasks/list"),
+            Feature::TasksCancel => policy.allows_method("tasks/cancel"),
+        }
+    }
+
+    fn token_life(&self) -> Duration {
+        let left = self.viewer.caller.expires_at.duration_since(self.host.now());
+        left.unwrap_or(Duration::ZERO)
+    }
+}
+
+impl Reading {
     fn expected(&self) -> Expected<'_> {
         match self {
-            Lists::Asked { kind, id } => Expected::For { asked: Asked::List(*kind), id },
-            Lists::Replayed => Expected::Any,
+            Reading::Asked { asked, id } => Expected::For { asked: *asked, id },
+            Reading::Replayed | Reading::Watched { .. } => Expected::Any,
         }
     }
 }
@@ -170,14 +272,15 @@ impl Lists {
 /// The filtered document; `None` when nothing was to be removed.
 fn filter_document(
     body: &dyn Buffer,
-    lists: &Lists,
+    reading: &Reading,
     viewer: &Viewer,
+    host: &dyn Host,
 ) -> Result<Option<Vec<u8>>, String> {
     if body.size() > MAX_LIST {
         return Err(ListError::TooLarge.to_string());
     }
     let document = read(body)?;
-    match filter_answer(&document, lists.expected(), viewer) {
+    match filter_answer(&document, reading.expected(), &viewer.with(host)) {
         Ok(Filtered::Unchanged) => Ok(None),
         Ok(Filtered::Changed(filtered)) => Ok(Some(filtered)),
         Err(error) => Err(error.to_string()),
@@ -193,20 +296,25 @@ fn read(body: &dyn Buffer) -> Result<Vec<u8>, String> {
 
 /// The headers are out already, so the refusal goes in the body: as the JSON-RPC error
 /// that answers the request, in the framing the client expects.
-fn refuse(lists: &Lists, framing: &Framing, reason: &str) -> Refused {
-    let id = match lists {
-        Lists::Asked { id, .. } => Some(id),
-        Lists::Replayed => None,
+fn refuse(reading: &Reading, framing: Framing, reason: &str) -> Refused {
+    let id = match reading {
+        Reading::Asked { id, .. } => Some(id),
+        Reading::Watched { id } => id.as_ref(),
+        Reading::Replayed => None,
     };
     let error = error_body(id, &Code::ListUnreadable.rpc_error());
     let body = match framing {
         Framing::Json => error,
-        Framing::Sse(_) => [b"data: ".as_slice(), &error, b"\n\n"].concat(),
+        Framing::Sse => [b"data: ".as_slice(), &error, b"\n\n"].concat(),
     };
     Refused {
         denial: unreadable(reason),
         effects: Effects { response_body: Some(body), flow: Flow::Continue, ..Effects::default() },
     }
+}
+
+fn remove(name: &str) -> HeaderEdit {
+    HeaderEdit::Remove(name.to_owned())
 }
 
 fn unreadable(reason: &str) -> Denial {

@@ -107,6 +107,12 @@ pub struct AuditSettings {
 }
 
 impl Server {
+    /// Whether tasks are to be remembered: they can be asked for, and nobody else checks
+    /// whose they are.
+    pub(super) fn binds_tasks(&self) -> bool {
+        self.task_binding == TaskBinding::Proxy && self.policy.allows_tasks()
+    }
+
     /// What it demands of callers.
     pub(super) fn demands(&self) -> Demands<'_> {
         Demands {

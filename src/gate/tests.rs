@@ -17,5 +17,6 @@ mod evidence;
 mod forwarding;
 mod hold_check;
 mod orders;
+mod ownership;
 mod senders;
 mod way_back;

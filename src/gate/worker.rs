@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
+use crate::mcp::{SessionSeals, tasks};
 use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait};
 
 /// One worker's shared state. Every worker VM has its own.
@@ -17,6 +18,8 @@ pub struct Worker {
     pub(super) servers: Vec<Rc<Server>>,
     /// Verifies tokens.
     pub(super) authenticator: Authenticator,
+    /// Seals sessions.
+    pub(super) sessions: SessionSeals,
     /// Digest of the configuration in force; empty when there is none.
     pub(super) policy_version: Rc<str>,
     /// Whether one more stream may wait.
@@ -39,6 +42,7 @@ impl Worker {
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
             authenticator: Authenticator::new(issuers, nonce_keys),
+            sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
             may_wait: true,
             host_unsupported: false,
@@ -57,6 +61,13 @@ impl Worker {
     /// [`HostError`] when what the configuration needs cannot be had on this host.
     pub fn prepare(&mut self, host: &dyn Host) -> Result<(), HostError> {
         let takes_proofs = self.servers.iter().any(|server| server.dpop.mode != Requirement::Off);
+        // Without these, sessions cannot begin and tasks are nobody's; nothing else is lost.
+        if self.servers.iter().any(|server| server.policy.allows_method("initialize")) {
+            let _ = self.sessions.prepare(host);
+        }
+        if self.servers.iter().any(|server| server.binds_tasks()) {
+            let _ = tasks::prepare(host);
+        }
         self.authenticator.prepare(takes_proofs, host)
     }
 

@@ -67,6 +67,11 @@ impl StandardHeaders<'_> {
         }
     }
 
+    // STUB
+    pub fn claimed_operation(&self) -> Option<Operation> {
+        None
+    }
+
     /// Checks the version header of a message whose body states no version.
     pub(super) fn check_legacy_version(&self) -> Result<(), RefusalReason> {
         match (self.protocol_version, self.claimed_era()) {

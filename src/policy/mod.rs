@@ -69,6 +69,12 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the caller could do it with another token.
+    #[must_use]
+    pub fn asks_for_another_token(self) -> bool {
+        matches!(self, Reason::MissingScope | Reason::DpopRequired)
+    }
+
     fn graver(self, other: Reason) -> Reason {
         let rank = |reason| match reason {
             Reason::MissingScope => 0,
@@ -121,6 +127,38 @@ impl ServerPolicy {
     #[must_use]
     pub fn may_introspect(&self) -> bool {
         self.introspects
+    }
+
+    /// Whether a method without a protected object is allowed.
+    #[must_use]
+    pub fn allows_method(&self, method: &str) -> bool {
+        self.methods.iter().any(|pattern| pattern.matches(method))
+    }
+
+    /// Whether anything can be done with a task: look at it, or get what came of it.
+    #[must_use]
+    pub fn allows_tasks(&self) -> bool {
+        ["tasks/get", "tasks/result", "tasks/list", "tasks/update", "tasks/cancel"]
+            .iter()
+            .any(|method| self.allows_method(method))
+    }
+
+    /// Whether any tool may be used by anybody.
+    #[must_use]
+    pub fn names_tools(&self) -> bool {
+        !self.tools.is_empty()
+    }
+
+    /// Whether any prompt may be used by anybody.
+    #[must_use]
+    pub fn names_prompts(&self) -> bool {
+        !self.prompts.is_empty()
+    }
+
+    /// Whether any resource may be used by anybody.
+    #[must_use]
+    pub fn names_resources(&self) -> bool {
+        !self.resources.is_empty()
     }
 
     /// The policy that permits nothing.
@@ -181,7 +219,7 @@ impl ServerPolicy {
     }
 
     fn decide_method(&self, caller: &AccessToken, method: &str) -> Decision {
-        if !self.methods.iter().any(|pattern| pattern.matches(method)) {
+        if !self.allows_method(method) {
             Decision::deny(Reason::MethodNotAllowed)
         } else if self.lacks_dpop(caller, None) {
             Decision::deny(Reason::DpopRequired)

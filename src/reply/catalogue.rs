@@ -67,6 +67,12 @@ pub enum Code {
     ObjectUnknown,
     /// A scope is missing.
     ScopeMissing,
+    /// The session was not given to this caller: it is another's, forged, or long gone.
+    SessionUnknown,
+    /// The task is not known to be the caller's.
+    TaskUnknown,
+    /// The MCP server began a session whose id cannot be sealed.
+    SessionUnusable,
     /// The MCP server's list cannot be read, so it cannot be filtered.
     ListUnreadable,
     /// The MCP server answered a request whose body it had not been given.
@@ -204,6 +210,11 @@ impl Code {
             }
             Code::ObjectUnknown => ("object_unknown", (Answer::InBand, -32602), "Not found"),
             Code::ScopeMissing => ("scope_missing", http!(403), "Insufficient scope"),
+            Code::SessionUnknown => ("session_unknown", http!(404), "Session not found"),
+            Code::TaskUnknown => ("task_unknown", (Answer::InBand, -32602), "Task not found"),
+            Code::SessionUnusable => {
+                ("session_unusable", http!(502), "The server's session could not be used")
+            }
             Code::ListUnreadable => {
                 ("list_unreadable", http!(502), "The server's answer could not be read")
             }

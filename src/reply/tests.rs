@@ -99,6 +99,16 @@ const CATALOGUE: &[(Code, &str, u16, i64, &str, &str)] = &[
     (Code::NotificationDenied, "notification_denied", 403, 403, "Notification not accepted", ""),
     (Code::ObjectUnknown, "object_unknown", 200, -32602, "Not found", ""),
     (Code::ScopeMissing, "scope_missing", 403, 403, "Insufficient scope", ""),
+    (Code::SessionUnknown, "session_unknown", 404, 404, "Session not found", ""),
+    (Code::TaskUnknown, "task_unknown", 200, -32602, "Task not found", ""),
+    (
+        Code::SessionUnusable,
+        "session_unusable",
+        502,
+        502,
+        "The server's session could not be used",
+        "",
+    ),
     (
         Code::ListUnreadable,
         "list_unreadable",
@@ -143,9 +153,12 @@ fn place(code: Code) -> usize {
         Code::NotificationDenied => 26,
         Code::ObjectUnknown => 27,
         Code::ScopeMissing => 28,
-        Code::ListUnreadable => 29,
-        Code::ResponsePremature => 30,
-        Code::ClientDisconnected => 31,
+        Code::SessionUnknown => 29,
+        Code::TaskUnknown => 30,
+        Code::SessionUnusable => 31,
+        Code::ListUnreadable => 32,
+        Code::ResponsePremature => 33,
+        Code::ClientDisconnected => 34,
     }
 }
 

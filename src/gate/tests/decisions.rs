@@ -32,21 +32,6 @@ fn reader() -> Request {
     Request::post(&token("docs.read"))
 }
 
-/// A request of revision 2026-07-28: the headers that mirror it, and its body.
-fn modern(method: &str, name: Option<&str>) -> (Request, String) {
-    let mut params = json!({ "_meta": {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-    } });
-    let mut request =
-        reader().with("mcp-protocol-version", "2026-07-28").with("mcp-method", method);
-    if let Some(name) = name {
-        params["name"] = json!(name);
-        request = request.with("mcp-name", name);
-    }
-    (request, rpc(method, &params))
-}
-
 #[test]
 fn what_a_rule_permits_goes_on() {
     forwarded(&reader(), &call("search"));
@@ -130,7 +115,7 @@ fn json_rpc_4_1_a_denied_notification_gets_no_id() {
 #[test]
 fn a_posted_response_needs_a_session_and_sessions() {
     let response = json!({ "jsonrpc": "2.0", "id": 1, "result": {} }).to_string();
-    let in_session = reader().with("mcp-session-id", "s");
+    let in_session = reader().with("mcp-session-id", sealed("s"));
     forwarded(&in_session, &response);
     refused(&reader(), &response, 400, "message_malformed");
 
@@ -198,7 +183,7 @@ fn a_body_the_host_does_not_give_is_not_guessed() {
 #[test]
 fn the_record_tells_the_whole_decision() {
     let request = reader()
-        .with("mcp-session-id", "session")
+        .with("mcp-session-id", sealed("session"))
         .with("mcp-protocol-version", "2025-06-18")
         .with("x-request-id", "r1")
         .with("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
@@ -260,11 +245,13 @@ fn no_secret_is_recorded_or_logged() {
         rpc("tools/call", &json!({ "name": "search", "arguments": { "q": "the-argument" } })),
         rpc("tools/call", &json!({ "name": "delete", "arguments": { "q": "the-argument" } })),
     ] {
-        let request = Request::post(&token).with("mcp-session-id", "the-session");
+        let request = Request::post(&token).with("mcp-session-id", sealed("the-session"));
         let (mut driver, _) = Driver::sent(HostMode::Hold, &request, &body);
         let record = driver.done().to_string();
         let log = format!("{record} {:?}", driver.host.log.borrow());
-        for secret in [token.as_str(), "the-session", "the-argument", "id-1"] {
+        for secret in
+            [token.as_str(), "the-session", &sealed("the-session"), "the-argument", "id-1"]
+        {
             assert!(!log.contains(secret), "{secret}: {log}");
         }
     }

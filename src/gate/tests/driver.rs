@@ -11,6 +11,7 @@ use crate::config;
 use crate::gate::*;
 use crate::host::fake::{FakeHost, START};
 use crate::host::{CalloutAnswer, CalloutId};
+use crate::mcp::{Principal, SealKey, SessionSeals};
 use crate::reply::LocalReply;
 use crate::token::PeerConnection;
 
@@ -127,6 +128,22 @@ pub(super) fn notification(method: &str) -> String {
     json!({ "jsonrpc": "2.0", "method": method }).to_string()
 }
 
+/// A request of revision 2026-07-28: the headers that mirror it, and its body.
+pub(super) fn modern(method: &str, name: Option<&str>) -> (Request, String) {
+    let mut params = json!({ "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    } });
+    let mut request = Request::post(&token("docs.read"))
+        .with("mcp-protocol-version", "2026-07-28")
+        .with("mcp-method", method);
+    if let Some(name) = name {
+        params["name"] = json!(name);
+        request = request.with("mcp-name", name);
+    }
+    (request, rpc(method, &params))
+}
+
 /// Request headers.
 #[derive(Clone)]
 pub(super) struct Request {
@@ -215,7 +232,8 @@ impl Driver {
         let loaded = config::load(config.to_string().as_bytes(), &config::Secrets::assumed())
             .expect("the configuration loads");
         let host = FakeHost::new();
-        let mut worker = Worker::new(loaded.enforcement, loaded.issuers, loaded.nonce_keys, "v1");
+        let enforcement = Enforcement { session_keys: vec![seal_key()], ..loaded.enforcement };
+        let mut worker = Worker::new(enforcement, loaded.issuers, loaded.nonce_keys, "v1");
         worker.prepare(&host).unwrap();
         Driver { gate: Gate::new(), worker, host, peer: PeerConnection::default() }
     }
@@ -335,6 +353,21 @@ impl Driver {
         assert_eq!(reply.status, status, "{record}");
         reply
     }
+}
+
+fn seal_key() -> SealKey {
+    SealKey::new(vec![7; SealKey::MIN_BYTES]).unwrap()
+}
+
+/// The session that the server knows by this id, as it was given to the subject of [`claims`].
+pub(super) fn sealed(id: &str) -> String {
+    sealed_for(id, ["https://idp.example", "alice", "agent", RESOURCE])
+}
+
+/// The same, as it was given to somebody else.
+pub(super) fn sealed_for(id: &str, owner: [&str; 4]) -> String {
+    let seals = SessionSeals::new(vec![seal_key()]);
+    seals.seal(id, &Principal::of(owner), &FakeHost::new()).unwrap().expect("a sealed session")
 }
 
 /// The value of a reply's header.

@@ -42,6 +42,54 @@ fn the_server_learns_who_calls() {
     assert_eq!(edits(HostMode::Hold, &request), [caller.as_slice(), &operation].concat());
 }
 
+/// Revision 2026-07-28 names the operation in headers, so that it is known before the body.
+#[test]
+fn mcp_2026_07_28_in_stream_mode_the_server_learns_what_is_called() {
+    let (request, body) = modern("tools/call", Some("search"));
+    let mut driver = Driver::new(HostMode::Stream);
+    let edits = driver.request(&request).request_headers;
+    assert!(edits.contains(&set("x-countersign-method", "tools/call")), "{edits:?}");
+    assert!(edits.contains(&set("x-countersign-object", "search")), "{edits:?}");
+    assert_eq!(driver.body(&body, true).flow, Flow::Continue);
+
+    // What the headers claim and the body does not say never gets a body.
+    let mut driver = Driver::new(HostMode::Stream);
+    driver.request(&request);
+    let effects = driver.body(&body.replace("search", "delete"), true);
+    driver.denied(effects, 400, "header_mismatch");
+}
+
+#[test]
+fn mcp_2026_07_28_in_stream_mode_a_missing_scope_is_told_before_anything_goes_upstream() {
+    let (request, _) = modern("tools/call", Some("delete"));
+    let mut driver = Driver::new(HostMode::Stream);
+    let effects = driver.request(&request);
+    let reply = driver.denied(effects, 403, "scope_missing");
+    assert!(header(&reply, "www-authenticate").is_some_and(|line| line.contains("docs.admin")));
+    assert_eq!(json_of(&reply).get("id"), None);
+}
+
+/// What no token could get has an answer that needs the id of the request, and headers that
+/// lie have an error of their own: both wait for the body.
+#[test]
+fn mcp_2026_07_28_in_stream_mode_other_refusals_wait_for_the_body() {
+    for (method, name, status, code) in [
+        ("tools/call", Some("hidden"), 200, "object_unknown"),
+        ("logging/setLevel", None, 404, "method_denied"),
+    ] {
+        let (request, body) = modern(method, name);
+        let mut driver = Driver::new(HostMode::Stream);
+        let effects = driver.request(&request);
+        assert_eq!((effects.flow, effects.reply), (Flow::Continue, None));
+        assert!(!effects.request_headers.iter().any(
+            |edit| matches!(edit, HeaderEdit::Set(name, _) if *name == "x-countersign-method")
+        ));
+        let effects = driver.body(&body, true);
+        let reply = driver.denied(effects, status, code);
+        assert_eq!(json_of(&reply)["id"], 7);
+    }
+}
+
 #[test]
 fn a_subject_cannot_be_read_as_another() {
     for (subject, value) in [

@@ -55,23 +55,55 @@ fn a_json_list_is_cut_to_what_its_reader_may_use() {
 /// The SDKs' session transports find the stream of an answer by its id, so a call with the
 /// id of a list request under way may get the list (the class of GHSA-345p-7cg4-v4c7).
 #[test]
-fn ghsa_345p_a_list_on_the_stream_of_another_request_is_filtered_too() {
+fn ghsa_345p_a_list_on_the_stream_of_another_request_does_not_pass() {
     let post = Request::post(&token("docs.read"));
-    let in_session = post.clone().line("mcp-session-id", "s");
-    for framing in [JSON, SSE] {
-        let frame = |list: &str| match framing {
-            SSE => format!("data: {list}\n\n"),
-            _ => list.to_owned(),
-        };
+    let in_session = post.clone().line("mcp-session-id", sealed("s"));
+    for (framing, frame) in [(JSON, ["", ""]), (SSE, ["data: ", "\n\n"])] {
         let (mut driver, sent) = Driver::sent(HostMode::Hold, &in_session, &call("search"));
         assert_eq!(sent.flow, Flow::Continue);
+        let headers = driver.response(&[OK, framing, ("content-length", "9")], false);
+        assert_eq!(headers.response_headers, [remove("content-length"), decision_id()]);
+        // All at once: nothing is out yet, so the client is told.
+        let list = frame.join(LIST);
+        assert_eq!(text(driver.response_body(&list, false)), frame.join(UNREADABLE));
+        assert_eq!(text(driver.response_body("more", true)), "");
+        unreadable(&mut driver);
+
+        // As it comes: what is out is out, the list is not.
+        let (mut driver, _) = Driver::sent(HostMode::Hold, &in_session, &call("search"));
         driver.response(&[OK, framing], false);
-        assert_eq!(text(driver.response_body(&frame(LIST), true)), frame(VISIBLE));
+        let (head, tail) = list.split_at(20);
+        let effects = driver.response_body(head, false);
+        assert_eq!((effects.flow, effects.response_body), (Flow::Continue, None));
+        assert_eq!(text(driver.response_body(tail, true)), "");
+        unreadable(&mut driver);
     }
     // Without a session there is no other stream, and the answer is not looked at.
     let (mut driver, _) = Driver::sent(HostMode::Hold, &post, &call("search"));
     driver.response(&[OK, SSE], false);
     assert_eq!(driver.response_body("anything", false).response_body, None);
+}
+
+#[test]
+fn what_is_no_list_leaves_as_it_comes() {
+    let request = Request::post(&token("docs.read")).line("mcp-session-id", sealed("s"));
+    let get = Request::bodiless("GET", &token("docs.read")).line("mcp-session-id", sealed("s"));
+    let (mut call, _) = Driver::sent(HostMode::Hold, &request, &call("search"));
+    let mut listen = Driver::new(HostMode::Stream);
+    listen.request(&get);
+    for driver in [&mut call, &mut listen] {
+        driver.response(&[OK, SSE], false);
+        for piece in [
+            "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/mess",
+            "age\",\"params\":{\"tools\":[]}}\r",
+            "\n\r\n: keep-alive\n\nid: 7\n",
+            "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[{\"tools\":[]}]}}\n\n",
+        ] {
+            let effects = driver.response_body(piece, false);
+            assert_eq!((effects.flow, effects.response_body), (Flow::Continue, None), "{piece}");
+        }
+        assert_eq!(driver.done()["outcome"], "allow");
+    }
 }
 
 #[test]
