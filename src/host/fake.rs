@@ -28,6 +28,8 @@ pub(crate) struct FakeHost {
     pub(crate) refuse_shared: Cell<bool>,
     /// How many of the next conditional writes lose the race.
     pub(crate) lost_races: Cell<u32>,
+    /// What another worker writes just before the next conditional write.
+    pub(crate) rival: RefCell<Option<(String, Vec<u8>)>>,
     pub(crate) shared: SharedData,
     /// What [`Host::sign`] answers.
     pub(crate) signature: RefCell<Option<Vec<u8>>>,
@@ -48,6 +50,7 @@ impl FakeHost {
             refuse_random: Cell::new(false),
             refuse_shared: Cell::new(false),
             lost_races: Cell::new(0),
+            rival: RefCell::default(),
             shared: SharedData::default(),
             signature: RefCell::default(),
             callouts: RefCell::default(),
@@ -111,6 +114,11 @@ impl Host for FakeHost {
         if version.is_some() && self.lost_races.get() > 0 {
             self.lost_races.set(self.lost_races.get() - 1);
             return Err(SharedDataError::Conflict);
+        }
+        if version.is_some()
+            && let Some((key, value)) = self.rival.take()
+        {
+            self.set_shared(&key, &value, None)?;
         }
         let mut shared = self.shared.borrow_mut();
         let (bytes, current) = shared.entry(key.to_owned()).or_default();
