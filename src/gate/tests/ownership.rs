@@ -1,5 +1,7 @@
 //! Sessions and tasks belong to who was given them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::driver::*;
@@ -101,6 +103,7 @@ fn a_refreshed_token_stays_in_its_session() {
     refreshed["jti"] = json!("id-2");
     refreshed["iat"] = json!(refreshed["iat"].as_u64().unwrap() + 60);
     let mut driver = Driver::new(HostMode::Stream);
+    driver.host.advance(Duration::from_secs(60));
     let post = Request::post(&sign(refreshed, "at+jwt")).with(SESSION, sealed("s"));
     assert_eq!(driver.request(&post).flow, Flow::Continue);
 }
