@@ -1,13 +1,14 @@
 //! Compiles what a server's callers may do: `methods`, and the rules of `tools`, `prompts`
 //! and `resources`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::compile::Notes;
-use super::document::{NamedRule, RuleDpop, Server, UriRule};
+use super::document::{NamedRule, RuleDpop, Server, ToolRule, UriRule};
 use super::metadata::check_scopes;
 use super::problem::nearest;
+use crate::mcp::ParamHeader;
 use crate::policy::{Introspect, Pattern, Rule, RuleTable, ServerPolicy};
 use crate::token::Requirement;
 
@@ -62,9 +63,10 @@ pub(super) fn compile(
 
 /// Whether a rule takes tokens that are not bound to a key.
 pub(super) fn take_unbound(server: &Server) -> bool {
-    let named = server.tools.rules.iter().chain(&server.prompts.rules).map(|rule| rule.dpop);
+    let tools = server.tools.rules.iter().map(|rule| rule.dpop);
+    let prompts = server.prompts.rules.iter().map(|rule| rule.dpop);
     let uris = server.resources.rules.iter().map(|rule| rule.dpop);
-    named.chain(uris).any(|dpop| dpop == Some(RuleDpop::Optional))
+    tools.chain(prompts).chain(uris).any(|dpop| dpop == Some(RuleDpop::Optional))
 }
 
 /// What rules of a server can demand.
@@ -73,24 +75,52 @@ struct Limits<'n> {
     unasked: Option<&'n str>,
 }
 
-/// A rule of the document, be it for names or for URIs.
+/// A rule of the document, be it for tools, prompts or URIs.
 struct RuleText<'d> {
     member: &'static str,
     names: &'d [String],
     scopes: &'d [String],
     dpop: Option<RuleDpop>,
     introspect: Option<Introspect>,
+    param_headers: Option<&'d BTreeMap<String, String>>,
+}
+
+impl<'d> From<&'d ToolRule> for RuleText<'d> {
+    fn from(rule: &'d ToolRule) -> Self {
+        RuleText {
+            member: "names",
+            names: &rule.names,
+            scopes: &rule.scopes,
+            dpop: rule.dpop,
+            introspect: rule.introspect,
+            param_headers: rule.param_headers.as_ref(),
+        }
+    }
 }
 
 impl<'d> From<&'d NamedRule> for RuleText<'d> {
-    fn from(NamedRule { names, scopes, dpop, introspect }: &'d NamedRule) -> Self {
-        RuleText { member: "names", names, scopes, dpop: *dpop, introspect: *introspect }
+    fn from(rule: &'d NamedRule) -> Self {
+        RuleText {
+            member: "names",
+            names: &rule.names,
+            scopes: &rule.scopes,
+            dpop: rule.dpop,
+            introspect: rule.introspect,
+            param_headers: None,
+        }
     }
 }
 
 impl<'d> From<&'d UriRule> for RuleText<'d> {
-    fn from(UriRule { uris, scopes, dpop, introspect }: &'d UriRule) -> Self {
-        RuleText { member: "uris", names: uris, scopes, dpop: *dpop, introspect: *introspect }
+    fn from(rule: &'d UriRule) -> Self {
+        RuleText {
+            member: "uris",
+            names: &rule.uris,
+            scopes: &rule.scopes,
+            dpop: rule.dpop,
+            introspect: rule.introspect,
+            param_headers: None,
+        }
     }
 }
 
@@ -165,6 +195,7 @@ fn add_rule(
             RuleDpop::Required => Requirement::Required,
         }),
         introspect: text.introspect,
+        param_headers: param_headers(notes, &format!("{id}.param_headers"), text.param_headers),
         id,
     });
     for (index, name) in text.names.iter().enumerate() {
@@ -175,6 +206,32 @@ fn add_rule(
             notes.problem(path, format!("{name:?} {conflict}; which should decide?"));
         }
     }
+}
+
+/// Most headers that mirror arguments of one tool. As many arguments that somebody routes
+/// by, no tool has.
+const MAX_PARAM_HEADERS: usize = 16;
+
+fn param_headers(
+    notes: &mut Notes,
+    path: &str,
+    headers: Option<&BTreeMap<String, String>>,
+) -> Vec<ParamHeader> {
+    let Some(headers) = headers else { return Vec::new() };
+    notes.count(path, headers.len(), MAX_PARAM_HEADERS);
+    let mut mirrored: Vec<ParamHeader> = Vec::new();
+    for (suffix, pointer) in headers {
+        let path = format!("{path}.{suffix}");
+        notes.text(&path, pointer);
+        match ParamHeader::new(suffix, pointer) {
+            Ok(header) if mirrored.iter().any(|other| other.suffix() == header.suffix()) => {
+                notes.problem(path, "is given twice: in names of headers, case does not matter");
+            }
+            Ok(header) => mirrored.push(header),
+            Err(error) => notes.problem(path, error),
+        }
+    }
+    mirrored
 }
 
 fn pattern(notes: &mut Notes, path: &str, text: &str) -> Option<Pattern> {

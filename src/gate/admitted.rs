@@ -6,9 +6,7 @@ use super::relay::Reading;
 use super::server::TaskBinding;
 use super::worker::Worker;
 use crate::host::{Host, HostError};
-use crate::mcp::{
-    Asked, Id, MODERN_VERSION, Message, Operation, Principal, SessionSeals, Target, tasks,
-};
+use crate::mcp::{Asked, Id, Message, Operation, Principal, SessionSeals, Target, tasks};
 use crate::reply::{Code, Denial};
 use crate::token::{Caller, Secret};
 
@@ -65,10 +63,8 @@ impl Admitted {
             &subject.client_id,
             &arrival.server.resource,
         ]);
-        let claimed = arrival.headers.session.as_deref();
-        // Revision 2026-07-28 has no sessions: the header means nothing and goes no further.
-        let claimed = claimed.filter(|_| arrival.headers.revision() != Some(MODERN_VERSION));
-        let session = claimed.map(|sealed| open(sealed, &owner, &worker.sessions, host));
+        let session = arrival.headers.session.as_deref();
+        let session = session.map(|sealed| open(sealed, &owner, &worker.sessions, host));
         let session = session.transpose()?;
         Ok(Admitted { arrival, caller, token, owner, session })
     }

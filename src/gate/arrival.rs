@@ -7,7 +7,7 @@ use super::denials::{challenge, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
 use super::relay::Reading;
 use super::server::Server;
-use crate::mcp::StandardHeaders;
+use crate::mcp::{MODERN_VERSION, PARAM_PREFIX, ParamLine, StandardHeaders};
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
 use crate::token::{
     CertificateDigest, Credential, PeerConnection, ProofError, Requirement, Scheme, TokenError,
@@ -46,6 +46,22 @@ const NEVER_FORWARDED: [&str; 9] = [
     "x-original-url",
     "x-rewrite-url",
 ];
+
+/// Headers of the legacy era that revision 2026-07-28 has servers ignore, so that none
+/// acts on what we did not look at.
+const LEGACY_ONLY: [&str; 2] = ["mcp-session-id", "last-event-id"];
+
+/// Longest session id, in bytes. Servers use UUIDs or signed tokens, which our seal makes
+/// half as long again.
+const MAX_SESSION_LEN: usize = 4 * 1024;
+
+/// Most `Mcp-Param-*` headers. Each is a parameter of one tool that somebody routes by, so
+/// a handful is many; Envoy's own limit is 100 headers in all.
+const MAX_PARAMS: usize = 64;
+
+/// Most bytes of the names and values of `Mcp-Param-*` headers together: what servers
+/// accept as all headers of a request.
+const MAX_PARAMS_LEN: usize = 16 * 1024;
 
 /// Where a request goes.
 pub(super) enum Destination {
@@ -102,6 +118,8 @@ pub(super) struct McpHeaders {
     protocol_version: Option<String>,
     method: Option<String>,
     name: Option<String>,
+    params: Vec<ParamLine>,
+    /// Of the legacy era: in the modern one the header means nothing.
     pub(super) session: Option<String>,
     /// Whether `Last-Event-ID` is present.
     resumes: bool,
@@ -113,6 +131,7 @@ impl McpHeaders {
             protocol_version: self.protocol_version.as_deref(),
             method: self.method.as_deref(),
             name: self.name.as_deref(),
+            params: &self.params,
             session: self.session.is_some(),
         }
     }
@@ -173,6 +192,26 @@ pub(super) fn check_form(
     end: bool,
     server: &Rc<Server>,
 ) -> Result<Arrival, Denial> {
+    read_form(headers, end, server).map_err(|denial| match denial.code {
+        // A 400 that a modern client does not recognise makes it fall back to `initialize`.
+        Code::HeaderRepeated | Code::HeaderMalformed if claims_modern(headers) => {
+            let error = RpcError { code: HEADER_MISMATCH, ..denial.code.rpc_error() };
+            denial.with_error(error)
+        }
+        _ => denial,
+    })
+}
+
+/// JSON-RPC code of every header error of MCP 2026-07-28 ("Server Validation").
+const HEADER_MISMATCH: i64 = -32020;
+
+/// Whether any version header is that of the modern era.
+fn claims_modern(headers: &Headers) -> bool {
+    let mut lines = headers.lines("mcp-protocol-version").into_iter();
+    lines.any(|line| line.trim_ascii() == MODERN_VERSION.as_bytes())
+}
+
+fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arrival, Denial> {
     for name in SINGLE {
         single(headers, name)?;
     }
@@ -180,6 +219,7 @@ pub(super) fn check_form(
     if server.dpop.mode == Requirement::Off {
         single(headers, "dpop")?;
     }
+    refuse_underscores(headers)?;
     if headers.has("upgrade") || headers.has(":protocol") {
         return Err(Denial::new(Code::UpgradeRefused, "the request asks for an upgrade"));
     }
@@ -189,25 +229,74 @@ pub(super) fn check_form(
         "DELETE" => HttpMethod::Delete,
         _ => return Err(Denial::new(Code::MethodNotAllowed, "an HTTP method MCP does not use")),
     };
+    let is_modern = claims_modern(headers);
     let mcp = McpHeaders {
         protocol_version: owned(headers, "mcp-protocol-version")?,
         method: owned(headers, "mcp-method")?,
         name: owned(headers, "mcp-name")?,
-        session: owned(headers, "mcp-session-id")?,
+        params: params(headers)?,
+        session: if is_modern { None } else { session(headers)? },
         resumes: headers.has("last-event-id"),
     };
-    // A list joined on the way (RFC 9110 section 5.3) is two lines in one.
-    if mcp.session.as_deref().is_some_and(|session| session.contains(',')) {
-        return Err(Denial::new(Code::HeaderRepeated, "mcp-session-id has a comma"));
-    }
     check_origin(headers, server)?;
     check_query(headers)?;
     match method {
         HttpMethod::Post => check_message_headers(headers, end)?,
-        HttpMethod::Get | HttpMethod::Delete => check_session_headers(&mcp, end)?,
+        HttpMethod::Get | HttpMethod::Delete => {
+            check_session_headers(&mcp, end)?;
+            if method == HttpMethod::Get {
+                check_is_no_http_sse(headers, &mcp)?;
+            }
+        }
     }
-    let strip = to_strip(headers);
+    let strip = to_strip(headers, is_modern);
     Ok(Arrival { server: Rc::clone(server), method, headers: mcp, strip })
+}
+
+/// CGI and WSGI servers read an underscore in a name as a hyphen (RFC 3875 section
+/// 4.1.18), so this would be a second line of a header that was read without it.
+fn refuse_underscores(headers: &Headers) -> Result<(), Denial> {
+    let is_read = |name: &str| {
+        SINGLE.iter().any(|single| canonical(name).eq(single.bytes()))
+            || canonical(name).take(MCP_PREFIX.len()).eq(MCP_PREFIX.bytes())
+    };
+    match headers.names().find(|name| name.contains('_') && is_read(name)) {
+        Some(_) => Err(Denial::new(Code::HeaderMalformed, "an underscore in a header's name")),
+        None => Ok(()),
+    }
+}
+
+/// What the names of MCP's own headers start with.
+const MCP_PREFIX: &str = "mcp-";
+
+/// MCP 2025-11-25, "Session Management": visible ASCII.
+fn session(headers: &Headers) -> Result<Option<String>, Denial> {
+    let Some(session) = owned(headers, "mcp-session-id")? else { return Ok(None) };
+    // A list joined on the way (RFC 9110 section 5.3) is two lines in one.
+    if session.contains(',') {
+        return Err(Denial::new(Code::HeaderRepeated, "mcp-session-id has a comma"));
+    }
+    let is_visible = session.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_visible || !(1..=MAX_SESSION_LEN).contains(&session.len()) {
+        return Err(Denial::new(Code::HeaderMalformed, "mcp-session-id can be no session id"));
+    }
+    Ok(Some(session))
+}
+
+/// The `Mcp-Param-*` headers (SEP-2243), bounded before anybody decodes them.
+fn params(headers: &Headers) -> Result<Vec<ParamLine>, Denial> {
+    let mut lines = Vec::new();
+    let mut size = 0_usize;
+    for name in headers.names() {
+        let Some(suffix) = name.strip_prefix(PARAM_PREFIX) else { continue };
+        let value = owned(headers, name)?.unwrap_or_default();
+        size = size.saturating_add(name.len()).saturating_add(value.len());
+        lines.push(ParamLine { suffix: suffix.to_owned(), value });
+        if lines.len() > MAX_PARAMS || size > MAX_PARAMS_LEN {
+            return Err(Denial::new(Code::HeaderMalformed, "too many or too long Mcp-Param-*"));
+        }
+    }
+    Ok(lines)
 }
 
 /// What a request brings to say who sends it: read, and not verified.
@@ -333,11 +422,22 @@ fn check_session_headers(mcp: &McpHeaders, end: bool) -> Result<(), Denial> {
     }
     match mcp.revision() {
         None | Some("2024-11-05" | "2025-03-26" | "2025-06-18" | "2025-11-25") => Ok(()),
-        Some(crate::mcp::MODERN_VERSION) => {
-            Err(Denial::new(Code::MethodNotAllowed, "2026-07-28 has no GET and no DELETE"))
+        Some(MODERN_VERSION) => {
+            Err(Denial::new(Code::PostOnly, "2026-07-28 has no GET and no DELETE"))
         }
         Some(_) => Err(Denial::new(Code::VersionUnsupported, "unknown MCP-Protocol-Version")),
     }
+}
+
+/// The transport of 2024-11-05 starts with a GET that nothing came before. Who has not
+/// authenticated is asked to do that first, as everywhere. Later clients may send such a GET
+/// too, to servers without sessions, and take this answer as "no stream".
+fn check_is_no_http_sse(headers: &Headers, mcp: &McpHeaders) -> Result<(), Denial> {
+    let is_first = mcp.session.is_none() && mcp.protocol_version.is_none();
+    if is_first && headers.has("authorization") {
+        return Err(Denial::new(Code::HttpSseUnsupported, "a GET without session and version"));
+    }
+    Ok(())
 }
 
 /// MCP "Security Warning" of the Streamable HTTP transport: a page of another origin
@@ -387,9 +487,10 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn to_strip(headers: &Headers) -> Vec<HeaderEdit> {
+fn to_strip(headers: &Headers, is_modern: bool) -> Vec<HeaderEdit> {
     let mut names: Vec<&str> = Vec::new();
-    for name in headers.names().filter(|name| is_stripped(name)) {
+    let is_ignored = |name: &str| is_modern && LEGACY_ONLY.contains(&name);
+    for name in headers.names().filter(|name| is_stripped(name) || is_ignored(name)) {
         if !names.contains(&name) {
             names.push(name);
         }

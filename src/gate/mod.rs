@@ -49,7 +49,7 @@ use relay::{Reading, Relay, Viewer};
 
 use crate::audit::{Text, digest};
 use crate::host::Host;
-use crate::mcp::{Era, Message, Operation, Principal, read_message};
+use crate::mcp::{Era, Message, Operation, Principal, read_message_and_params};
 use crate::policy::{self, Decision, Form, Introspect};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
 use crate::token::{Outcome, PeerConnection, Recency, Secret, Wait, Waited};
@@ -495,12 +495,19 @@ impl Gate {
                 .read()
                 .ok_or_else(|| Denial::new(Code::HostFailure, "the host did not give the body"))?,
         };
-        let headers = admitted.arrival.headers.standard();
-        let message = read_message(&bytes, &headers).map_err(refused)?;
+        let Arrival { server, headers, .. } = &admitted.arrival;
+        let mirrored = |target: &_| server.policy.param_headers(target);
+        let (message, params) =
+            read_message_and_params(&bytes, &headers.standard(), &mirrored).map_err(refused)?;
         if let Message::Request { operation, .. } | Message::Notification { operation, .. } =
             &message
         {
             self.account.operation(operation);
+        }
+        if let Err(reason) = params {
+            // Only who may call a tool is told what is wrong with the call.
+            self.judge(&admitted, &message, host)?;
+            return Err(refused(message.refuse(reason)));
         }
         self.decide(admitted, message, held, Waited::not(), worker, host)
     }

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use self::RefusalReason::{AmbiguousName, BadEnvelope, BadParams};
 use super::headers::StandardHeaders;
-use super::operation::Operation;
+use super::operation::{Operation, Target};
+use super::params::ParamHeader;
 use crate::json::{self, JsonError, Object, Value};
 
 /// Longest string id, in bytes. Clients count or use UUIDs; the id is echoed and
@@ -165,18 +166,54 @@ impl RefusalReason {
 /// # Errors
 /// [`Refusal`], for anything but one unambiguous message.
 pub fn read_message(body: &[u8], headers: &StandardHeaders<'_>) -> Result<Message, Refusal> {
-    let mut reader = Reader { headers, id: None, era: headers.claimed_era() };
-    reader.read(body).map_err(|reason| Refusal { reason, id: reader.id, era: reader.era })
+    read_message_and_params(body, headers, &|_| &[]).map(|(message, _)| message)
+}
+
+/// Reads the body of a POST like [`read_message`], and says besides whether the
+/// `Mcp-Param-*` headers that `param_headers` tells of the called tool agree with its
+/// arguments. That is an answer of its own, because only a caller who may call the tool
+/// may learn what is known of it; a disagreement is then refused with
+/// [`Message::refuse`].
+///
+/// # Errors
+/// [`Refusal`], for anything but one unambiguous message.
+pub fn read_message_and_params<'p>(
+    body: &[u8],
+    headers: &StandardHeaders<'_>,
+    param_headers: &dyn Fn(&Target) -> &'p [ParamHeader],
+) -> Result<(Message, Result<(), RefusalReason>), Refusal> {
+    let era = headers.claimed_era();
+    let mut reader = Reader { headers, param_headers, params: Ok(()), id: None, era };
+    match reader.read(body) {
+        Ok(message) => Ok((message, reader.params)),
+        Err(reason) => Err(Refusal { reason, id: reader.id, era: reader.era }),
+    }
+}
+
+impl Message {
+    /// The refusal of this message for that reason.
+    #[must_use]
+    pub fn refuse(&self, reason: RefusalReason) -> Refusal {
+        let (id, era) = match self {
+            Message::Request { id, era, .. } => (Some(id.clone()), *era),
+            Message::Notification { era, .. } => (None, *era),
+            Message::Response { id } => (Some(id.clone()), Era::Legacy),
+        };
+        Refusal { reason, id, era: Some(era) }
+    }
 }
 
 /// What is known of the message so far, for the refusal.
-struct Reader<'a> {
+struct Reader<'a, 'p> {
     headers: &'a StandardHeaders<'a>,
+    param_headers: &'a dyn Fn(&Target) -> &'p [ParamHeader],
+    /// Whether the headers that are known to mirror arguments do so.
+    params: Result<(), RefusalReason>,
     id: Option<Id>,
     era: Option<Era>,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn read(&mut self, body: &[u8]) -> Result<Message, RefusalReason> {
         let value = json::read(body)?;
         let message = match &value {
@@ -207,8 +244,8 @@ impl Reader<'_> {
         only_members(message, &["jsonrpc", "id", "method", "params"])?;
         let method = method
             .as_str()
-            .filter(|method| !method.is_empty() && method.len() <= MAX_METHOD_LEN)
-            .ok_or(BadEnvelope("method must be a non-empty string"))?;
+            .filter(|method| is_method(method))
+            .ok_or(BadEnvelope("method must be a short string of visible ASCII characters"))?;
         let params = optional_object(message, "params", "params must be an object")?;
         let meta = match params {
             Some(params) => {
@@ -226,6 +263,12 @@ impl Reader<'_> {
         let operation = Operation::of(method, params)?;
         let required = era == Era::Modern && self.id.is_some();
         self.headers.check_operation(&operation, required)?;
+        self.headers.check_params()?;
+        let arguments = params.and_then(|params| params.get("arguments"));
+        let arguments = arguments.and_then(Value::as_object);
+        self.params = (self.param_headers)(&operation.target)
+            .iter()
+            .try_for_each(|header| header.check(era, arguments, self.headers));
         match self.id.clone() {
             None => Ok(Message::Notification { era, operation }),
             Some(_) if method.starts_with("notifications/") => {
@@ -264,6 +307,13 @@ impl Reader<'_> {
         let id = self.id.clone().ok_or(BadEnvelope("a response needs an id"))?;
         Ok(Message::Response { id })
     }
+}
+
+/// Whether a text can be a method: neither empty nor endless, and of characters that
+/// `Mcp-Method` can mirror. With a comma it could be two header lines in one.
+pub(super) fn is_method(text: &str) -> bool {
+    let is_allowed = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b',';
+    (1..=MAX_METHOD_LEN).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// The id, if it is one that every parser reads alike.
@@ -325,7 +375,7 @@ pub(super) fn similar_name(object: &Object<'_>, known: &[&'static str]) -> Optio
 /// Protocol members are ASCII, so only characters with an ASCII letter among their
 /// case variants matter: the two of Unicode simple case folding, and the two that
 /// per-character upper- or lower-casing adds (dotless and dotted i).
-fn folded(name: &str) -> impl Iterator<Item = char> {
+pub(super) fn folded(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|c| *c != '_').map(|c| match c {
         '\u{017f}' => 's',
         '\u{212a}' => 'k',
@@ -345,12 +395,18 @@ mod tests {
     const CALL: &str =
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{}}}"#;
 
-    const NO_HEADERS: StandardHeaders<'_> =
-        StandardHeaders { protocol_version: None, method: None, name: None, session: false };
+    const NO_HEADERS: StandardHeaders<'_> = StandardHeaders {
+        protocol_version: None,
+        method: None,
+        name: None,
+        params: &[],
+        session: false,
+    };
     const MODERN_CALL: StandardHeaders<'_> = StandardHeaders {
         protocol_version: Some("2026-07-28"),
         method: Some("tools/call"),
         name: Some("echo"),
+        params: &[],
         session: false,
     };
 
@@ -501,6 +557,10 @@ mod tests {
             (r#""method":"tools/call","#, ""),
             (r#""tools/call""#, r#""""#),
             (r#""tools/call""#, r#"["tools/call"]"#),
+            (r#""tools/call""#, r#""tools/call\u0000""#),
+            (r#""tools/call""#, r#"" tools/call""#),
+            (r#""tools/call""#, r#""tools/call,tools/list""#),
+            (r#""tools/call""#, r#""tool\u017f/call""#),
             (r#""tools/call""#, r#""notifications/initialized""#),
         ] {
             let body = CALL.replace(from, to);

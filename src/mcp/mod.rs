@@ -10,16 +10,22 @@ mod headers;
 mod list;
 mod message;
 mod operation;
+mod params;
 mod principal;
 mod session;
 mod sse;
 pub mod tasks;
 mod watch;
 
-pub use headers::{MODERN_VERSION, SUPPORTED_VERSIONS, StandardHeaders, decode_name};
+pub use headers::{
+    MAX_VALUE_LEN, MODERN_VERSION, SUPPORTED_VERSIONS, StandardHeaders, decode_value,
+};
 pub use list::{Asked, Expected, Feature, Filtered, ListError, ListKind, View, filter_answer};
-pub use message::{Era, Id, Message, Refusal, RefusalReason, read_message};
+pub use message::{
+    Era, Id, Message, Refusal, RefusalReason, read_message, read_message_and_params,
+};
 pub use operation::{Operation, Target};
+pub use params::{PARAM_PREFIX, ParamHeader, ParamHeaderError, ParamLine};
 pub use principal::Principal;
 pub use session::{SealKey, SessionSeals};
 pub use sse::{MAX_EVENT_LEN, SseFilter};

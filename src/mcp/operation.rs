@@ -71,9 +71,38 @@ impl Operation {
         Ok(Operation { method: method.to_owned(), target })
     }
 
-    /// What `Mcp-Name` mirrors for this operation (2026-07-28, Streamable HTTP,
-    /// "Request Metadata"; SEP-2663 for tasks).
-    pub(super) fn mirrored_name(&self) -> Option<&str> {
+    /// Names the operation that `Mcp-Method` and the decoded `Mcp-Name` claim; `None` when
+    /// they cannot say it.
+    pub(super) fn claimed(method: &str, name: Option<&str>) -> Option<Self> {
+        let object: fn(String) -> Target = match method {
+            "tools/call" => Target::Tool,
+            "prompts/get" => Target::Prompt,
+            "resources/read" => Target::Resource,
+            "tasks/get" | "tasks/cancel" | "tasks/update" => Target::Task,
+            "resources/subscribe"
+            | "resources/unsubscribe"
+            | "completion/complete"
+            | "subscriptions/listen"
+            | "tasks/result" => return None,
+            _ => {
+                let operation = Operation { method: method.to_owned(), target: Target::None };
+                return name.is_none().then_some(operation);
+            }
+        };
+        let name = name.filter(|name| can_name(name))?;
+        Some(Operation { method: method.to_owned(), target: object(name.to_owned()) })
+    }
+
+    /// Whether `Mcp-Name` has to mirror the object of this operation (2026-07-28, Streamable
+    /// HTTP, "Request Metadata"; SEP-2663 for tasks).
+    pub(super) fn has_mirrored_name(&self) -> bool {
+        Operation::claimed(&self.method, self.sole_name())
+            .is_some_and(|claimed| claimed.target != Target::None)
+    }
+
+    /// The name of the one object that `params` names at their top level, which `Mcp-Name`
+    /// may tell, be it required or not.
+    pub(super) fn sole_name(&self) -> Option<&str> {
         if self.method == "completion/complete" {
             return None;
         }
@@ -134,8 +163,11 @@ fn string(object: Option<&Object<'_>>, member: &str) -> Option<String> {
 
 /// A string that can name an object: not empty, not overlong.
 pub(super) fn object_name(value: &Value<'_>) -> Option<String> {
-    let name = value.as_str()?;
-    (!name.is_empty() && name.len() <= MAX_OBJECT_LEN).then(|| name.to_owned())
+    value.as_str().filter(|name| can_name(name)).map(str::to_owned)
+}
+
+fn can_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_OBJECT_LEN
 }
 
 #[cfg(test)]

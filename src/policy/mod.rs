@@ -13,7 +13,7 @@ mod rules;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::mcp::{Operation, Target};
+use crate::mcp::{Operation, ParamHeader, Target};
 use crate::token::{AccessToken, Requirement, Verified};
 
 pub use rules::{Conflict, Introspect, Pattern, PatternError, Rule, RuleTable};
@@ -196,6 +196,15 @@ impl ServerPolicy {
         match self.rule(target) {
             Some(rule) => self.decide_by_rule(caller, rule),
             None => Decision::deny(Reason::NoRule),
+        }
+    }
+
+    /// The headers that mirror arguments of this tool.
+    #[must_use]
+    pub fn param_headers(&self, target: &Target) -> &[ParamHeader] {
+        match target {
+            Target::Tool(name) => self.tools.find(name).map_or(&[], |rule| &rule.param_headers),
+            _ => &[],
         }
     }
 

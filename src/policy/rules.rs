@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use crate::mcp::ParamHeader;
 use crate::token::Requirement;
 
 /// Which names a rule is for: one name, or all that start with a prefix.
@@ -37,6 +38,8 @@ pub struct Rule {
     pub dpop: Option<Requirement>,
     /// Whether the issuer is asked about the token.
     pub introspect: Option<Introspect>,
+    /// Headers that mirror arguments of the tools. A call in which one does not is no MCP.
+    pub param_headers: Vec<ParamHeader>,
 }
 
 /// How recent the issuer's word on a token must be (RFC 7662).

@@ -31,8 +31,13 @@ fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
     let mut table = RuleTable::default();
     for (index, (names, scopes)) in rules.iter().enumerate() {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        let rule =
-            Rc::new(Rule { id: format!("rules[{index}]"), scopes, dpop: None, introspect: None });
+        let rule = Rc::new(Rule {
+            id: format!("rules[{index}]"),
+            scopes,
+            dpop: None,
+            introspect: None,
+            param_headers: Vec::new(),
+        });
         for name in *names {
             table.insert(Pattern::parse(name).unwrap(), &rule).unwrap();
         }
@@ -175,6 +180,7 @@ fn two_rules_for_one_pattern_conflict() {
         scopes: BTreeSet::new(),
         dpop: None,
         introspect: None,
+        param_headers: Vec::new(),
     });
     for pattern in ["a", "b*"] {
         let conflict = table.insert(Pattern::parse(pattern).unwrap(), &rule);
@@ -206,6 +212,7 @@ fn dpop_policy(server: Requirement, rule: Option<Requirement>) -> ServerPolicy {
         scopes: BTreeSet::from(["docs.admin".to_owned()]),
         dpop: rule,
         introspect: Some(Introspect::Fresh),
+        param_headers: Vec::new(),
     });
     tools.insert(Pattern::parse("tool").unwrap(), &rule).unwrap();
     let methods = ["tools/list", "initialize", "subscriptions/listen"];

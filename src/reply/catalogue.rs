@@ -25,6 +25,11 @@ pub enum Code {
     HeaderMalformed,
     /// An HTTP method MCP does not use, CONNECT included.
     MethodNotAllowed,
+    /// A GET or DELETE of the modern era, which has neither (MCP 2026-07-28, "Earlier
+    /// Streamable HTTP Revisions").
+    PostOnly,
+    /// The GET that starts the HTTP+SSE transport of 2024-11-05.
+    HttpSseUnsupported,
     /// An upgrade to another protocol.
     UpgradeRefused,
     /// A body where none belongs.
@@ -147,6 +152,7 @@ impl Code {
     pub fn extra_header(self) -> Option<(&'static str, String)> {
         match self {
             Code::MethodNotAllowed => Some(("allow", "GET, POST, DELETE".to_owned())),
+            Code::PostOnly | Code::HttpSseUnsupported => Some(("allow", "POST".to_owned())),
             Code::NotConfigured
             | Code::HostUnsupported
             | Code::HostFailure
@@ -170,7 +176,14 @@ impl Code {
             Code::HeaderMalformed => {
                 ("header_malformed", http!(400, -32600), "A header is malformed")
             }
-            Code::MethodNotAllowed => ("method_not_allowed", http!(405), "Method not allowed"),
+            Code::MethodNotAllowed | Code::PostOnly => {
+                ("method_not_allowed", http!(405), "Method not allowed")
+            }
+            Code::HttpSseUnsupported => (
+                "http_sse_unsupported",
+                http!(405),
+                "The HTTP+SSE transport of 2024-11-05 is not served here; POST messages to this URL",
+            ),
             Code::UpgradeRefused => ("upgrade_refused", http!(400, -32600), "Upgrade refused"),
             Code::BodyUnexpected => {
                 ("body_unexpected", http!(400, -32600), "The request must not have a body")

@@ -15,7 +15,9 @@ use crate::gate::HostMode;
 pub(super) use issuer::{
     Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
 };
-pub(super) use server::{Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, UriRule};
+pub(super) use server::{
+    Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, ToolRule, UriRule,
+};
 pub(super) use values::{ClaimName, FromEnvironment, Span};
 
 /// Configuration of the Countersign filter.

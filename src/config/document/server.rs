@@ -1,5 +1,6 @@
 //! `servers`: the MCP servers, what they demand of callers, and their rules.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -47,7 +48,7 @@ pub(crate) struct Server {
     pub(crate) methods: Methods,
     /// Who may see and call which tools.
     #[serde(default)]
-    pub(crate) tools: NamedRules,
+    pub(crate) tools: ToolRules,
     /// Who may see and get which prompts.
     #[serde(default)]
     pub(crate) prompts: NamedRules,
@@ -144,7 +145,36 @@ pub(crate) struct Methods {
     pub(crate) allow: Vec<String>,
 }
 
-/// Rules for tools or prompts.
+/// Rules for tools.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ToolRules {
+    /// The most specific name decides alone: the exact one, else the longest prefix.
+    /// What no rule names is denied and left out of lists.
+    pub(crate) rules: Vec<ToolRule>,
+}
+
+/// What a caller needs for some tools.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ToolRule {
+    /// Names, or prefixes such as `get_*`. Upper and lower case differ.
+    #[schemars(length(min = 1))]
+    pub(crate) names: Vec<String>,
+    /// Scopes the token must carry, all of them. `[]` permits every authenticated caller.
+    pub(crate) scopes: Vec<String>,
+    /// Whether the token must be bound to a key, if other than the server's `dpop` says.
+    pub(crate) dpop: Option<RuleDpop>,
+    /// Asks the token's issuer about it: a remembered answer will do (`cached`), or not (`fresh`).
+    pub(crate) introspect: Option<Introspect>,
+    /// Headers that mirror arguments of these tools, as `x-mcp-header` of their `inputSchema`
+    /// says: from the name after `Mcp-Param-` to the argument, a JSON Pointer (RFC 6901) into
+    /// `arguments`. A call whose header does not say what the argument does is refused.
+    #[schemars(extend("minProperties" = 1, "examples" = [{ "Region": "/region" }]))]
+    pub(crate) param_headers: Option<BTreeMap<String, String>>,
+}
+
+/// Rules for prompts.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NamedRules {
@@ -153,7 +183,7 @@ pub(crate) struct NamedRules {
     pub(crate) rules: Vec<NamedRule>,
 }
 
-/// What a caller needs for some tools or prompts.
+/// What a caller needs for some prompts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NamedRule {

@@ -191,11 +191,79 @@ fn get_and_delete_belong_to_legacy_sessions() {
             assert_eq!(effects.flow, Flow::Continue);
         }
         let modern = request.clone().with("mcp-protocol-version", "2026-07-28");
-        refused(&modern, 405, "method_not_allowed");
-        let unknown = request.clone().with("mcp-protocol-version", "2027-01-01");
-        refused(&unknown, 400, "version_unsupported");
+        let reply = refused(&modern, 405, "method_not_allowed");
+        assert_eq!(header(&reply, "allow"), Some("POST"));
+        for unknown in ["2027-01-01", "2025-11-25, 2025-11-25", "", "2025-11-2"] {
+            let request = request.clone().with("mcp-protocol-version", unknown);
+            refused(&request, 400, "version_unsupported");
+        }
         refused(&request.ending(false), 400, "body_unexpected");
     }
+}
+
+#[test]
+fn mcp_2024_11_05_http_sse_is_refused_clearly() {
+    let first = Request::bodiless("GET", &token("docs.read")).line("accept", "text/event-stream");
+    let reply = refused(&first, 405, "http_sse_unsupported");
+    assert_eq!(header(&reply, "allow"), Some("POST"));
+    let told = json_of(&reply)["error"]["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("HTTP+SSE transport of 2024-11-05"), "{told}");
+    assert!(told.contains("POST"), "{told}");
+    // Who brings no credential is asked for one, since clients look for the challenge so.
+    let reply = refused(&first.clone().without("authorization"), 401, "token_missing");
+    assert!(header(&reply, "www-authenticate").is_some());
+    let initialize = rpc("initialize", &json!({ "protocolVersion": "2024-11-05" }));
+    let (_, decided) = Driver::sent(HostMode::Stream, &post(), &initialize);
+    assert_eq!(decided.flow, Flow::Continue, "over Streamable HTTP the revision is served");
+}
+
+#[test]
+fn sep_2243_header_errors_are_ones_that_modern_clients_know() {
+    for (name, value) in [("mcp-name", "b".as_bytes()), ("mcp-param-a", b"\xff")] {
+        for (version, code) in
+            [("2026-07-28", -32020), ("2025-11-25", -32600), ("2026-07-2", -32600)]
+        {
+            let request = post().line("mcp-protocol-version", version).line(name, value);
+            let request = request.line("mcp-name", "a").line("mcp-method", "tools/call");
+            let mut driver = Driver::new(HostMode::Stream);
+            let reply = driver.request(&request).reply.unwrap();
+            assert_eq!((reply.status, &json_of(&reply)["error"]["code"]), (400, &json!(code)));
+        }
+    }
+}
+
+#[test]
+fn sep_2243_param_headers_are_bounded_and_occur_once() {
+    let param = |n: usize| format!("mcp-param-p{n}");
+    let with = |count| (0..count).fold(post(), |request, n| request.line(&param(n), "x"));
+    accepted(&with(64));
+    refused(&with(65), 400, "header_malformed");
+    accepted(&post().line("mcp-param-a", "x".repeat(16 * 1024 - 11)));
+    refused(&post().line("mcp-param-a", "x".repeat(16 * 1024 - 10)), 400, "header_malformed");
+    refused(&post().line("mcp-param-a", "x").line("mcp-param-a", "x"), 400, "header_repeated");
+    refused(&post().line("mcp-param-a", b"caf\xe9"), 400, "header_malformed");
+}
+
+#[test]
+fn rfc3875_4_1_18_an_underscore_makes_no_second_header() {
+    for name in
+        ["mcp_session_id", "mcp_method", "mcp-param_a", "content_type", "last_event-id", "Mcp_Name"]
+    {
+        refused(&post().line(name, "x"), 400, "header_malformed");
+    }
+    accepted(&post().line("x_mcp_method", "x").line("user_agent", "x"));
+}
+
+#[test]
+fn mcp_2025_11_25_session_ids_are_visible_ascii() {
+    accepted(&post().line("mcp-session-id", sealed("!~")));
+    refused(&post().line("mcp-session-id", "x".repeat(4096)), 404, "session_unknown");
+    for bad in ["", "a b", "a\tb", &"x".repeat(4097)] {
+        refused(&post().line("mcp-session-id", bad), 400, "header_malformed");
+    }
+    refused(&post().line("mcp-session-id", "a,b"), 400, "header_repeated");
+    // In the modern era it means nothing, so it is not looked at.
+    accepted(&post().line("mcp-protocol-version", "2026-07-28").line("mcp-session-id", "a b"));
 }
 
 #[test]
@@ -204,7 +272,8 @@ fn sessions_are_open_where_initialize_is_allowed() {
     closed["servers"][0]["methods"]["allow"] = json!(["tools/list"]);
     let mut driver = Driver::of(&closed);
     for method in ["GET", "DELETE"] {
-        let effects = driver.request(&Request::bodiless(method, &token("docs.read")));
+        let request = Request::bodiless(method, &token("docs.read"));
+        let effects = driver.request(&request.line("mcp-protocol-version", "2025-11-25"));
         driver.denied(effects, 405, "method_not_allowed");
     }
 }

@@ -173,7 +173,9 @@ fn a_denied_body_that_came_before_the_keys_stays() {
 #[test]
 fn a_get_waits_for_keys_and_then_goes_on() {
     let mut driver = Driver::of(&remote_keys(HostMode::Hold));
-    driver.request(&Request::bodiless("GET", &token("docs.read")));
+    driver.request(
+        &Request::bodiless("GET", &token("docs.read")).line("mcp-protocol-version", "2025-11-25"),
+    );
     let settled = driver.keys_settle(200, "");
     assert_eq!(settled.flow, Flow::Continue);
     assert_eq!(driver.done()["outcome"], "allow");

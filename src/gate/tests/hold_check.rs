@@ -46,7 +46,11 @@ fn a_host_that_does_not_hold_denies_everything_from_then_on() {
 fn a_host_that_does_not_tell_what_it_received_cannot_hold() {
     for (request, denied) in [
         (Request::post(&token("docs.read")), true),
-        (Request::bodiless("GET", &token("docs.read")), false),
+        (
+            Request::bodiless("GET", &token("docs.read"))
+                .line("mcp-protocol-version", "2025-11-25"),
+            false,
+        ),
     ] {
         let mut driver = Driver::of(&config(HostMode::Hold));
         let effects = driver.on(Event::RequestHeaders {

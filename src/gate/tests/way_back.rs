@@ -139,7 +139,11 @@ fn a_list_in_events_is_filtered_event_by_event() {
 #[test]
 fn a_get_stream_may_replay_lists() {
     let mut driver = Driver::new(HostMode::Stream);
-    driver.request(&Request::bodiless("GET", &token("docs.read")).line("last-event-id", "3"));
+    driver.request(
+        &Request::bodiless("GET", &token("docs.read"))
+            .line("mcp-protocol-version", "2025-11-25")
+            .line("last-event-id", "3"),
+    );
     driver.response(&[OK, SSE], false);
     let filtered = text(driver.response_body(&format!("data: {LIST}\n\n"), false));
     assert_eq!(filtered, format!("data: {VISIBLE}\n\n"));
