@@ -10,7 +10,7 @@ use super::document::{AuditLog, Document, Span};
 use super::problem::{ConfigError, Problem};
 use super::secrets::Secrets;
 use super::url::Url;
-use super::{Loaded, issuers, proofs, servers};
+use super::{Loaded, issuers, proofs, servers, sessions};
 use crate::gate::{AuditSettings, Enforcement};
 
 /// Most issuers: each has keys in memory and a fetch of its own in every worker.
@@ -44,9 +44,12 @@ pub(super) fn compile(
     }
 
     let issuers = issuers::compile(&mut notes, document.issuers, &known, secrets);
+    let have_sessions = document.servers.iter().any(sessions::are_open);
     let servers = servers::compile(&mut notes, document.servers, &known);
     let policies: Vec<_> = servers.iter().map(|server| &server.dpop).collect();
     let nonce_keys = proofs::nonce_keys(&mut notes, &document.dpop_nonce_keys, &policies, secrets);
+    let session_keys = sessions::keys(&mut notes, &document.session_keys, have_sessions, secrets);
+    sessions::check_told(&mut notes, &servers, document.audit.identity_headers);
     if !notes.problems.is_empty() {
         return Err(ConfigError { problems: notes.problems });
     }
@@ -54,8 +57,7 @@ pub(super) fn compile(
         identity_headers: document.audit.identity_headers,
         log: document.audit.log == AuditLog::Json,
     };
-    let enforcement =
-        Enforcement { host_mode: document.host_mode, servers, audit, session_keys: Vec::new() };
+    let enforcement = Enforcement { host_mode: document.host_mode, servers, audit, session_keys };
     Ok(Loaded {
         enforcement,
         issuers,

@@ -17,7 +17,9 @@ mod proofs;
 mod rules;
 mod secrets;
 mod servers;
+mod sessions;
 mod shape;
+mod symmetric_keys;
 
 use std::collections::BTreeSet;
 

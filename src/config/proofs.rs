@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use super::compile::{Bounds, Notes};
 use super::document::{Dpop, FromEnvironment, Mtls};
-use super::secrets::{Secrets, Value};
+use super::secrets::Secrets;
+use super::symmetric_keys;
 use super::url::Url;
 use crate::token::{
     CertificateSource, DpopPolicy, MtlsPolicy, NonceKey, NoncePolicy, NonceScope, Requirement,
-    Secret,
 };
 
 /// RFC 9449 section 11.1 speaks of "seconds or minutes". Below, clocks that are well kept
@@ -24,16 +20,6 @@ const PROOF_AGE: Bounds =
 /// when a proof was made than its `iat` does.
 const NONCE_LIFETIME: Bounds =
     Bounds { least: Duration::from_secs(10), most: Duration::from_secs(60 * 60) };
-
-/// One that makes nonces and those that a rotation needs. Each costs one HMAC where a nonce
-/// was forged.
-const MAX_NONCE_KEYS: usize = 4;
-
-/// Whoever writes a key pads it or not.
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// What a server with this resource identifier demands of DPoP. `relaxed` where a rule takes
 /// tokens that are not bound: then authentication does too, and the rules say which are not.
@@ -106,37 +92,5 @@ pub(super) fn nonce_keys(
     } else if !needed && !keys.is_empty() {
         notes.warn(PATH, "no server has nonces of `scope: cluster`");
     }
-    if keys.len() > MAX_NONCE_KEYS {
-        let message = format!("has {} entries; at most {MAX_NONCE_KEYS} are taken", keys.len());
-        notes.problem(PATH, message);
-    }
-    let mut read: Vec<NonceKey> = Vec::new();
-    for (index, reference) in keys.iter().enumerate() {
-        let path = format!("{PATH}[{index}]");
-        let key = match secrets.read(notes, &path, reference) {
-            Some(Value::Known(text)) => nonce_key(&text),
-            #[cfg(not(target_arch = "wasm32"))]
-            Some(Value::Assumed) => continue,
-            None => continue,
-        };
-        match key {
-            Some(key) if read.contains(&key) => notes.problem(path, "is given twice"),
-            Some(key) => read.push(key),
-            None => {
-                const MIN_BYTES: usize = NonceKey::MIN_BYTES;
-                let name = &reference.env;
-                let message = format!(
-                    "the value of `{name}` is not base64 of at least {MIN_BYTES} bytes; `openssl rand -base64 32` makes a key"
-                );
-                notes.problem(path, message);
-            }
-        }
-    }
-    read
-}
-
-fn nonce_key(text: &Secret) -> Option<NonceKey> {
-    let text = text.reveal().trim();
-    let key = BASE64.decode(text).or_else(|_| BASE64URL.decode(text)).ok()?;
-    NonceKey::new(key)
+    symmetric_keys::read(notes, PATH, keys, secrets, NonceKey::MIN_BYTES, NonceKey::new)
 }

@@ -7,8 +7,8 @@ use super::document::{self, Match};
 use super::issuers::{Known, KnownIssuer};
 use super::problem::did_you_mean;
 use super::url::{Authority, Url, ambiguity};
-use super::{metadata, proofs, rules};
-use crate::gate::{Server, TaskBinding};
+use super::{metadata, proofs, rules, sessions};
+use crate::gate::Server;
 use crate::token::IntrospectedTokens;
 
 /// Where metadata documents are (RFC 9728 section 3).
@@ -39,6 +39,7 @@ fn compile_one(
     let issuers = issuers(notes, &format!("{path}.issuers"), &server.issuers, known);
     let unasked = issuers.iter().find(|issuer| issuer.introspected.is_none());
     let policy = rules::compile(notes, path, &server, unasked.map(|issuer| issuer.name.as_str()));
+    let task_binding = sessions::task_binding(notes, &format!("{path}.tasks"), &server);
     let relaxed = rules::take_unbound(&server);
     let dpop = proofs::dpop(notes, &format!("{path}.dpop"), server.dpop, relaxed, &server.resource);
     let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls);
@@ -68,7 +69,7 @@ fn compile_one(
         metadata_path,
         metadata_document,
         scopes_supported: server.metadata.scopes_supported,
-        task_binding: TaskBinding::default(),
+        task_binding,
         policy,
     })
 }

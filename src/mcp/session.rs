@@ -181,7 +181,6 @@ mod tests {
         clippy::unwrap_used,
         clippy::indexing_slicing,
         clippy::string_slice,
-        clippy::arithmetic_side_effects,
         reason = "tests may panic"
     )]
 

@@ -202,12 +202,7 @@ fn seconds(time: SystemTime, later: Duration) -> Result<u32, HostError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "tests may panic"
-    )]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
     use super::*;
     use crate::host::fake::{FakeHost, SharedData};

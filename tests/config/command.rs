@@ -66,7 +66,7 @@ fn the_command_reads_secrets_only_when_it_is_told_to() {
     let document = full().to_string();
     let (code, out, _) = countersign(&["check", "-"], &document);
     assert_eq!(code, Some(0));
-    let told = "; not checked: the values of CORP_SECRET, NONCE_KEY, PARTNER_KEY\n";
+    let told = "; not checked: the values of CORP_SECRET, NONCE_KEY, OLD_SESSION_KEY, PARTNER_KEY, SESSION_KEY\n";
     assert!(out.ends_with(told), "{out}");
 
     let (code, out, err) = countersign(&["check", "--environment", "-"], &document);
@@ -74,5 +74,5 @@ fn the_command_reads_secrets_only_when_it_is_told_to() {
     for line in err.lines().filter(|line| !line.contains("warning")) {
         assert!(line.contains("the environment of the filter has no `"), "{line}");
     }
-    assert_eq!(err.lines().count(), 3, "{err}");
+    assert_eq!(err.lines().count(), 5, "{err}");
 }

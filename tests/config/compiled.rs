@@ -19,6 +19,11 @@ fn a_full_document_compiles_to_what_it_says() {
     assert_eq!(loaded.enforcement.host_mode, HostMode::Hold);
     assert!(loaded.enforcement.audit.log);
     assert!(!loaded.enforcement.audit.identity_headers);
+    let variables: Vec<&str> = loaded.variables.iter().map(String::as_str).collect();
+    assert_eq!(
+        variables,
+        ["CORP_SECRET", "NONCE_KEY", "OLD_SESSION_KEY", "PARTNER_KEY", "SESSION_KEY"]
+    );
 
     let corp = &loaded.issuers[0];
     assert_eq!(corp.name, "corp");

@@ -9,6 +9,7 @@ mod compiled;
 mod files;
 mod problems;
 mod proofs;
+mod sessions;
 mod sources;
 mod support;
 mod warnings;

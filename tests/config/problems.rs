@@ -104,7 +104,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             "/mode",
             Some(json!("enforce")),
             &[
-                "mode: unknown member `mode`; known are host_mode, issuers, servers, dpop_nonce_keys, audit",
+                "mode: unknown member `mode`; known are host_mode, issuers, servers, dpop_nonce_keys, session_keys, audit",
             ],
         ),
         ("/host_mode", Some(json!(1)), &["host_mode: expected a string, found a number"]),

@@ -102,7 +102,8 @@ pub(crate) fn full() -> Value {
                 "mtls": { "mode": "optional", "forwarded_by": ["spiffe://corp/ns/gw/sa/edge"] },
                 "allowed_origins": ["https://app.example.com", "http://localhost:6274"],
                 "metadata": { "resource_name": "Docs", "scopes_supported": ["mcp:connect"] },
-                "methods": { "allow": ["initialize", "ping", "tools/list", "notifications/*"] },
+                "methods": { "allow": ["initialize", "ping", "tools/list", "tasks/get", "notifications/*"] },
+                "tasks": { "binding": "proxy" },
                 "tools": { "rules": [
                     { "names": ["search", "get_*"], "scopes": ["docs.read"], "dpop": "optional" },
                     {
@@ -121,6 +122,7 @@ pub(crate) fn full() -> Value {
             }
         ],
         "dpop_nonce_keys": [{ "env": "NONCE_KEY" }],
+        "session_keys": [{ "env": "SESSION_KEY" }, { "env": "OLD_SESSION_KEY" }],
         "audit": { "identity_headers": false, "log": "json" }
     })
 }
@@ -151,6 +153,8 @@ pub(crate) fn secrets_with(name: &str, value: &str) -> Secrets {
         ("CORP_SECRET", "corp-secret"),
         ("PARTNER_KEY", P256_KEY.as_str()),
         ("NONCE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ("SESSION_KEY", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+        ("OLD_SESSION_KEY", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"),
         ("SAME_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
     ];
     let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -33,6 +33,16 @@ fn warnings_are_for_what_is_valid_and_hardly_meant() {
             "dpop_nonce_keys: no server has nonces of `scope: cluster`",
         ),
         (
+            "/session_keys",
+            json!([{ "env": "SESSION_KEY" }]),
+            "session_keys: no server allows `initialize`, which opens sessions",
+        ),
+        (
+            "/servers/0/tasks",
+            json!({ "binding": "proxy" }),
+            "servers[0].tasks: no method of tasks is allowed, such as `tasks/get`",
+        ),
+        (
             "/issuers/old",
             json!({
                 "issuer": "https://old.example", "algorithms": ["ES256"],
@@ -45,4 +55,35 @@ fn warnings_are_for_what_is_valid_and_hardly_meant() {
         let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, [expected]);
     }
+}
+
+#[test]
+fn keys_of_sessions_and_a_binding_of_tasks_are_meant_where_there_are_any() {
+    let keys = json!([{ "env": "SESSION_KEY" }]);
+    for (allowed, member, value) in [
+        ("initialize", "/session_keys", &keys),
+        ("init*", "/session_keys", &keys),
+        ("tasks/*", "/servers/0/tasks", &json!({ "binding": "proxy" })),
+        ("tasks/update", "/servers/0/tasks", &json!({ "binding": "upstream" })),
+        ("subscriptions/listen", "/servers/0/tasks", &json!({ "binding": "upstream" })),
+    ] {
+        let document = edited(minimal(), "/servers/0/methods/allow/0", Some(json!(allowed)));
+        let loaded = load_value(&edited(document, member, Some(value.clone()))).unwrap();
+        assert!(loaded.warnings.is_empty(), "{allowed}: {:?}", loaded.warnings);
+    }
+}
+
+#[test]
+fn a_server_that_binds_tasks_is_told_who_calls() {
+    let document = edited(minimal(), "/servers/0/tasks", Some(json!({ "binding": "upstream" })));
+    let document = edited(document, "/servers/0/methods/allow/0", Some(json!("tasks/get")));
+    assert!(load_value(&document).unwrap().warnings.is_empty());
+    let document = edited(document, "/audit", Some(json!({ "identity_headers": false })));
+    let warnings = load_value(&document).unwrap().warnings;
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "servers[0].tasks.binding: the server is not told who calls: `audit.identity_headers` is false"
+        ]
+    );
 }

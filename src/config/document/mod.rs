@@ -16,7 +16,7 @@ pub(super) use issuer::{
     Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
 };
 pub(super) use server::{
-    Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, ToolRule, UriRule,
+    Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, Tasks, ToolRule, UriRule,
 };
 pub(super) use values::{ClaimName, FromEnvironment, Span};
 
@@ -41,6 +41,11 @@ pub(super) struct Document {
     /// them: to renew, add the new key last everywhere, then move it to the front.
     #[serde(default)]
     pub(super) dpop_nonce_keys: Vec<FromEnvironment>,
+    /// Keys that seal session ids, the same at every proxy and of the form of
+    /// `dpop_nonce_keys`: the first one seals, all of them open. Without any, a session is
+    /// good at the proxy that sealed it and ends with it.
+    #[serde(default)]
+    pub(super) session_keys: Vec<FromEnvironment>,
     /// What is told about decisions, and to whom.
     #[serde(default)]
     pub(super) audit: Audit,

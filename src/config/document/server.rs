@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::Span;
+use crate::gate::TaskBinding;
 use crate::policy::Introspect;
 use crate::token::{Algorithm, NonceScope, Requirement};
 
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     /// Methods without a protected object. Calls, prompts and resources have their own rules.
     #[serde(default)]
     pub(crate) methods: Methods,
+    /// Tasks, which it makes for calls that take long. Default: the filter binds them.
+    pub(crate) tasks: Option<Tasks>,
     /// Who may see and call which tools.
     #[serde(default)]
     pub(crate) tools: ToolRules,
@@ -143,6 +146,14 @@ pub(crate) struct Methods {
     /// Method names, or prefixes such as `notifications/*`. What is not named is denied.
     /// Sessions of the revisions up to 2025-11-25 are open where `initialize` is named.
     pub(crate) allow: Vec<String>,
+}
+
+/// Tasks (MCP 2025-11-25, and the extension of 2026-07-28).
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tasks {
+    /// Who checks that a task belongs to its caller.
+    pub(crate) binding: TaskBinding,
 }
 
 /// Rules for tools.
