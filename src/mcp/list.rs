@@ -3,15 +3,12 @@
 //! An entry is judged by the same function as a call. What stays keeps its exact
 //! bytes and its order; what cannot be understood is an error, never passed on.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
-
+use super::capabilities;
 use super::message::{Id, read_id, similar_name};
 use super::operation::{Target, object_name};
+use super::rewrite::{Edit, MemberEdit};
 use crate::json::{self, JsonError, Object, Value};
 
 /// What the reader of an answer may see of it.
@@ -85,7 +82,8 @@ impl Asked {
 /// What a message from the server may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected<'a> {
-    /// On the answer to such a request: its response, which must hold a list asked for.
+    /// On the answer to such a request: its response, which must hold the list if one was
+    /// asked for.
     For {
         /// What was asked for.
         asked: Asked,
@@ -125,6 +123,9 @@ pub enum ListError {
     /// An entry without the string that names its object.
     #[error("a list entry does not name its object")]
     BadEntry,
+    /// A list in an answer to something else.
+    #[error("a list that was not asked for on this stream")]
+    Unasked,
     /// One event is larger than [`MAX_EVENT_LEN`](super::MAX_EVENT_LEN).
     #[error("an event is too large")]
     TooLarge,
@@ -135,12 +136,12 @@ pub enum ListError {
 
 /// Members of a message, of a result and of an entry that must not be imitated.
 const ENVELOPE_MEMBERS: [&str; 4] = ["id", "method", "result", "error"];
-const RESULT_MEMBERS: [&str; 6] =
-    ["tools", "prompts", "resources", "resourceTemplates", "tasks", "cacheScope"];
+const RESULT_MEMBERS: [&str; 7] =
+    ["tools", "prompts", "resources", "resourceTemplates", "tasks", "cacheScope", "ttlMs"];
 const ENTRY_MEMBERS: [&str; 4] = ["name", "uri", "uriTemplate", "taskId"];
 
 impl ListKind {
-    const ALL: [ListKind; 5] = [
+    pub(super) const ALL: [ListKind; 5] = [
         ListKind::Tools,
         ListKind::Prompts,
         ListKind::Resources,
@@ -162,7 +163,7 @@ impl ListKind {
     }
 
     /// The member of the result that holds the list.
-    fn member(self) -> &'static str {
+    pub(super) fn member(self) -> &'static str {
         match self {
             ListKind::Tools => "tools",
             ListKind::Prompts => "prompts",
@@ -192,8 +193,10 @@ impl ListKind {
 /// Filters one JSON-RPC message from the server.
 ///
 /// Requests, notifications and error responses pass unchanged. In a response, every
-/// entry that `view` does not permit is removed, and a `cacheScope` becomes
-/// `private`, because the list now depends on who asked (MCP 2026-07-28, "Caching").
+/// entry of a list that `view` does not permit is removed, and the list is cached for its
+/// reader alone and no longer than the token is good, because it depends on who asked
+/// (MCP 2026-07-28, "Caching"): `cacheScope` becomes `private`, and `ttlMs` at most the
+/// token's life. Where capabilities were asked for, they become those that are offered.
 ///
 /// # Errors
 /// [`ListError`] when the message is not what was `expected` or not understood.
@@ -206,26 +209,69 @@ pub fn filter_answer(
     let message = value.as_object().ok_or(ListError::BadEnvelope)?;
     let Some(result) = read_result(message, expected)? else { return Ok(Filtered::Unchanged) };
 
-    let mut keeps = Vec::new();
+    let mut edits = list_edits(result, expected, view)?;
+    if matches!(expected, Expected::For { asked: Asked::Capabilities, .. }) {
+        edits.extend(capabilities::edits(result, view));
+    }
+    if edits.is_empty() {
+        return Ok(Filtered::Unchanged);
+    }
+    let edit = Edit::Members(vec![("result", Some(Edit::Members(edits)))]);
+    let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
+    let changed = edit.apply(text).map_err(|_| ListError::BadEnvelope)?;
+    Ok(Filtered::Changed(Box::<str>::from(changed).into_string().into_bytes()))
+}
+
+/// What changes in a result for the lists in it.
+fn list_edits(
+    result: &Object<'_>,
+    expected: Expected<'_>,
+    view: &dyn View,
+) -> Result<Vec<MemberEdit>, ListError> {
+    let mut edits = Vec::new();
+    let mut holds_list = false;
     for kind in ListKind::ALL {
         if let Some(list) = result.get(kind.member()) {
+            holds_list = true;
             let entries = list.as_array().ok_or(ListError::NoList)?;
             let keep = entries
                 .iter()
                 .map(|entry| kind.target(entry).map(|target| view.permits(&target)))
                 .collect::<Result<Vec<bool>, ListError>>()?;
-            keeps.push((kind.member(), keep));
+            if keep.contains(&false) {
+                edits.push((kind.member(), Some(Edit::Retain(keep))));
+            }
         } else if matches!(expected, Expected::For { asked: Asked::List(wanted), .. } if wanted == kind)
         {
             return Err(ListError::NoList);
         }
     }
-    let shared = result.get("cacheScope").is_some_and(|scope| scope.as_str() != Some("private"));
-    let complete = keeps.iter().all(|(_, keep)| keep.iter().all(|keep| *keep));
-    if keeps.is_empty() || (complete && !shared) {
-        return Ok(Filtered::Unchanged);
+    if holds_list {
+        edits.extend(scope_edit(result));
+        edits.extend(ttl_edit(result, view.token_life()));
     }
-    rewrite(body, &keeps).map(Filtered::Changed).map_err(|_| ListError::BadEnvelope)
+    Ok(edits)
+}
+
+fn scope_edit(result: &Object<'_>) -> Option<MemberEdit> {
+    let scope = result.get("cacheScope")?;
+    let private = scope.as_str() == Some("private");
+    (!private).then(|| ("cacheScope", Some(Edit::Replace(r#""private""#.to_owned()))))
+}
+
+/// A `ttlMs` that is no number from zero on becomes 0, "immediately stale": lenient clients
+/// read a number out of some such values, and of 0 they all make the same.
+fn ttl_edit(result: &Object<'_>, life: Duration) -> Option<MemberEdit> {
+    let ttl = match result.get("ttlMs")? {
+        Value::Number(ttl) => ttl.as_f64().filter(|ttl| *ttl >= 0.0),
+        _ => None,
+    };
+    let most = match ttl {
+        Some(ttl) if ttl <= life.as_secs_f64() * 1000.0 => return None,
+        Some(_) => life.as_millis(),
+        None => 0,
+    };
+    Some(("ttlMs", Some(Edit::Replace(most.to_string()))))
 }
 
 /// The result of a response that may hold a list.
@@ -254,75 +300,6 @@ fn read_result<'m, 'a>(
         return Err(ListError::BadEnvelope);
     }
     Ok(result)
-}
-
-/// Writes the message again with the lists cut down. Every value that is not a
-/// changed list or `cacheScope` is copied from `body` as it stands.
-fn rewrite(body: &[u8], keeps: &[(&str, Vec<bool>)]) -> serde_json::Result<Vec<u8>> {
-    let mut message: RawObject<'_> = serde_json::from_slice(body)?;
-    let mut result: RawObject<'_> = serde_json::from_str(message.get("result"))?;
-    let mut lists = Vec::with_capacity(keeps.len());
-    for (name, keep) in keeps {
-        let entries: Vec<&RawValue> = serde_json::from_str(result.get(name))?;
-        let kept = entries.into_iter().zip(keep).filter_map(|(entry, keep)| keep.then_some(entry));
-        lists.push((*name, to_raw_value(&kept.collect::<Vec<_>>())?));
-    }
-    let private = to_raw_value("private")?;
-    result.replace("cacheScope", &private);
-    for (name, list) in &lists {
-        result.replace(name, list);
-    }
-    let result = to_raw_value(&result)?;
-    message.replace("result", &result);
-    serde_json::to_vec(&message)
-}
-
-/// An object with its members in order and their values as they stand. Names are
-/// unique, because the strict reader has seen the document before.
-struct RawObject<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> RawObject<'a> {
-    /// The JSON text of a member; of an absent one the empty text, which is no JSON.
-    fn get(&self, name: &str) -> &'a str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.get())
-    }
-
-    /// Replaces the value of a member, if there is one.
-    fn replace(&mut self, name: &str, value: &'a RawValue) {
-        if let Some(member) = self.0.iter_mut().find(|(n, _)| n == name) {
-            member.1 = value;
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = RawObject<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(RawObject(members))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
-}
-
-impl Serialize for RawObject<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
 }
 
 #[cfg(test)]
@@ -415,6 +392,17 @@ mod tests {
     }
 
     #[test]
+    fn a_page_without_entries_keeps_its_cursor() {
+        for cursor in [r#""""#, r#""a\u0062""#] {
+            let page = |entries: &str| {
+                format!(r#"{{"id":1,"result":{{"nextCursor":{cursor},"tasks":[{entries}]}}}}"#)
+            };
+            let foreign = page(r#"{"taskId":"secret","status":"working"}"#);
+            assert_eq!(filter(&foreign, expected("tasks/list")), changed(&page("")));
+        }
+    }
+
+    #[test]
     fn a_filtered_list_is_private() {
         for scope in [r#""public""#, "null", r#""PRIVATE""#] {
             let body = format!(r#"{{"id":1,"result":{{"cacheScope":{scope},"tools":[]}}}}"#);
@@ -423,8 +411,22 @@ mod tests {
         }
         let private = r#"{"id":1,"result":{"cacheScope":"private","tools":[]}}"#;
         assert_eq!(filter(private, expected("tools/list")), Ok(Filtered::Unchanged));
-        let read = r#"{"id":1,"result":{"cacheScope":"public","contents":[]}}"#;
+        let read = r#"{"id":1,"result":{"cacheScope":"public","ttlMs":1e9,"contents":[]}}"#;
         assert_eq!(filter(read, Expected::Any), Ok(Filtered::Unchanged), "not a list");
+    }
+
+    #[test]
+    fn a_filtered_list_is_kept_no_longer_than_the_token_is_good() {
+        let list = |ttl: &str| format!(r#"{{"id":1,"result":{{"tools":[],"ttlMs":{ttl}}}}}"#);
+        for ttl in ["0", "-0", "1.5", "299999", "3e5", "300000", "300000.0"] {
+            assert_eq!(filter(&list(ttl), Expected::Any), Ok(Filtered::Unchanged), "{ttl}");
+        }
+        for ttl in ["300001", "300000.1", "1e300", "18446744073709551615"] {
+            assert_eq!(filter(&list(ttl), Expected::Any), changed(&list("300000")), "{ttl}");
+        }
+        for ttl in ["-1", "null", "true", r#""60000""#, "[60000]", "{}"] {
+            assert_eq!(filter(&list(ttl), Expected::Any), changed(&list("0")), "{ttl}");
+        }
     }
 
     #[test]
@@ -453,6 +455,7 @@ mod tests {
             (r#"{"id":1,"error":{},"result":{"tools":[]}}"#.into(), BadEnvelope),
             (r#"{"id":1,"method":"x","Result":{"tools":[]}}"#.into(), BadEnvelope),
             (r#"{"id":1,"result":{"tools":[],"Tools":[{"name":"secret"}]}}"#.into(), BadEnvelope),
+            (r#"{"id":1,"result":{"tools":[],"ttl_ms":1}}"#.into(), BadEnvelope),
             (r#"{"id":1,"result":{}}"#.into(), NoList),
             (r#"{"id":1,"result":[{"name":"secret"}]}"#.into(), NoList),
             (r#"{"id":1,"result":{"prompts":[]}}"#.into(), NoList),

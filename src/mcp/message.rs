@@ -368,8 +368,13 @@ pub(super) fn similar_name(object: &Object<'_>, known: &[&'static str]) -> Optio
         if known.contains(&name) {
             return None;
         }
-        known.iter().find(|member| folded(name).eq(folded(member))).copied()
+        known.iter().find(|member| resembles(name, member)).copied()
     })
+}
+
+/// Whether a lenient parser may take a name for this member.
+pub(super) fn resembles(name: &str, member: &str) -> bool {
+    folded(name).eq(folded(member))
 }
 
 /// Protocol members are ASCII, so only characters with an ASCII letter among their

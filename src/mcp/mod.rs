@@ -6,12 +6,14 @@
 //! Which era a message belongs to is decided from its body, never from headers
 //! alone: headers are only ever compared with it.
 
+mod capabilities;
 mod headers;
 mod list;
 mod message;
 mod operation;
 mod params;
 mod principal;
+mod rewrite;
 mod session;
 mod sse;
 pub mod tasks;

@@ -6,7 +6,7 @@ use crate::json::{Object, Value};
 /// Longest object name, URI or task id, in bytes. Tool names should stay under
 /// 128 characters, URIs are longer; 8 KiB is what servers accept as a request
 /// target, and keeps what is logged about one call small.
-const MAX_OBJECT_LEN: usize = 8 * 1024;
+pub(super) const MAX_OBJECT_LEN: usize = 8 * 1024;
 
 /// Most URIs and task ids in one `subscriptions/listen`. Each is decided on
 /// separately, so the bound is on work, not on memory.
