@@ -222,7 +222,6 @@ fn param_headers(
     let mut mirrored: Vec<ParamHeader> = Vec::new();
     for (suffix, pointer) in headers {
         let path = format!("{path}.{suffix}");
-        notes.text(&path, pointer);
         match ParamHeader::new(suffix, pointer) {
             Ok(header) if mirrored.iter().any(|other| other.suffix() == header.suffix()) => {
                 notes.problem(path, "is given twice: in names of headers, case does not matter");

@@ -391,9 +391,9 @@ pub(super) fn folded(name: &str) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may panic")]
+    #![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests may panic")]
 
-    use super::super::operation::Target;
+    use super::super::params::ParamLine;
     use super::*;
 
     const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
@@ -678,6 +678,174 @@ mod tests {
         let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let named = StandardHeaders { name: Some("echo"), ..NO_HEADERS };
         assert_eq!(refused(ping, named).json_rpc_code(), -32020, "a name where none is mirrored");
+    }
+
+    /// All methods of all revisions, one unknown, and one that only looks known.
+    const METHODS: [&str; 23] = [
+        "initialize",
+        "server/discover",
+        "ping",
+        "tools/list",
+        "tools/call",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "subscriptions/listen",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
+        "logging/setLevel",
+        "tasks/get",
+        "tasks/cancel",
+        "tasks/result",
+        "tasks/list",
+        "tasks/update",
+        "vendor/method",
+        "Tools/Call",
+        "notifications/cancelled",
+    ];
+
+    #[test]
+    fn sep_2243_an_accepted_message_does_what_its_headers_claimed() {
+        let names = [None, Some(""), Some("a"), Some(" a"), Some("=?base64?YQ==?="), Some("b")];
+        let params = [
+            "",
+            r#""name":"a","#,
+            r#""uri":"a","#,
+            r#""taskId":"a","#,
+            r#""name":"a","uri":"b","taskId":"b","#,
+            r#""name":"b","uri":"a","taskId":"a","#,
+            r#""name":"=?base64?YQ==?=","uri":" a","#,
+            r#""ref":{"type":"ref/prompt","name":"a"},"#,
+            r#""notifications":{"taskIds":["a"]},"#,
+        ];
+        let (mut accepted, mut claimed) = (0_u32, 0_u32);
+        for (body_method, header_method) in
+            METHODS.iter().flat_map(|one| METHODS.iter().map(move |other| (one, other)))
+        {
+            for (name, members) in
+                names.iter().flat_map(|name| params.iter().map(move |params| (name, params)))
+            {
+                let headers = StandardHeaders {
+                    protocol_version: Some("2026-07-28"),
+                    method: Some(header_method),
+                    name: *name,
+                    ..NO_HEADERS
+                };
+                let body = modern(body_method, members);
+                for body in [body.replace(r#""id":1,"#, ""), body] {
+                    let Ok(message) = read_message(body.as_bytes(), &headers) else { continue };
+                    accepted += 1;
+                    let (Message::Request { operation, .. }
+                    | Message::Notification { operation, .. }) = message
+                    else {
+                        continue;
+                    };
+                    let Some(claim) = headers.claimed_operation() else { continue };
+                    claimed += 1;
+                    assert_eq!(operation, claim, "{headers:?} {body}");
+                }
+            }
+        }
+        assert!(accepted > 200 && claimed > 100, "{accepted} {claimed}");
+    }
+
+    #[test]
+    fn sep_2243_every_method_with_a_mirrored_name_claims_it() {
+        for (method, member) in [
+            ("tools/call", "name"),
+            ("prompts/get", "name"),
+            ("resources/read", "uri"),
+            ("tasks/get", "taskId"),
+            ("tasks/update", "taskId"),
+            ("tasks/cancel", "taskId"),
+        ] {
+            let body = modern(method, &format!(r#""{member}":"a","#));
+            let headers = StandardHeaders { method: Some(method), ..MODERN_CALL };
+            let named = StandardHeaders { name: Some("a"), ..headers };
+            assert!(matches!(
+                accepted(&body, named),
+                Message::Request { operation, .. }
+                    if Some(&operation) == named.claimed_operation().as_ref()
+            ));
+            for name in [None, Some("b"), Some("=?base64?YQ?=")] {
+                let headers = StandardHeaders { name, ..headers };
+                assert_eq!(refused(&body, headers).json_rpc_code(), -32020, "{method} {name:?}");
+            }
+        }
+    }
+
+    /// Reads a call of `echo` whose rule says that `Region` mirrors an argument.
+    fn region(body: &str, headers: StandardHeaders<'_>) -> Result<Result<(), Refusal>, Refusal> {
+        let rule = [ParamHeader::new("Region", "/region").unwrap()];
+        let rules = |target: &Target| match target {
+            Target::Tool(name) if name == "echo" => rule.as_slice(),
+            _ => &[],
+        };
+        let (message, agree) = read_message_and_params(body.as_bytes(), &headers, &rules)?;
+        Ok(agree.map_err(|reason| message.refuse(reason)))
+    }
+
+    fn param(suffix: &str, value: &str) -> ParamLine {
+        ParamLine { suffix: suffix.to_owned(), value: value.to_owned() }
+    }
+
+    #[test]
+    fn sep_2243_param_headers_are_compared_where_a_rule_says_what_they_mirror() {
+        let lines = |suffix, value| [param(suffix, value)];
+        let (to_eu, to_us, other) =
+            (lines("region", "eu"), lines("region", "us"), lines("other", "eu"));
+        let read = |body: &str, name, params: &[ParamLine]| {
+            region(body, StandardHeaders { params, name: Some(name), ..MODERN_CALL })
+        };
+        let eu = modern("tools/call", r#""name":"echo","arguments":{"region":"eu"},"#);
+        assert_eq!(read(&eu, "echo", &[to_eu.as_slice(), &other].concat()), Ok(Ok(())));
+        for params in [&[], to_us.as_slice(), &other] {
+            let refusal = read(&eu, "echo", params).unwrap().unwrap_err();
+            assert_eq!(refusal.reason.json_rpc_code(), -32020);
+            assert_eq!((refusal.id, refusal.era), (Some(Id::Integer(1)), Some(Era::Modern)));
+        }
+        let none = modern("tools/call", r#""name":"echo","#);
+        assert_eq!(read(&none, "echo", &[]), Ok(Ok(())));
+        assert!(read(&none, "echo", &to_eu).unwrap().is_err());
+        // Of other tools nothing is known: the headers go on.
+        assert_eq!(read(&eu.replace(r#""echo""#, r#""other""#), "other", &to_us), Ok(Ok(())));
+
+        let legacy = CALL.replace("{}", r#"{"region":"eu"}"#);
+        let read = |params: &[ParamLine]| region(&legacy, StandardHeaders { params, ..NO_HEADERS });
+        assert_eq!(read(&[]), Ok(Ok(())));
+        assert!(read(&to_us).unwrap().is_err());
+    }
+
+    #[test]
+    fn sep_2243_param_headers_that_cannot_be_decoded_are_refused_whatever_they_mirror() {
+        let body = modern("tools/call", r#""name":"echo","#);
+        for value in ["=?base64?SGVsbG8?=", "=?base64?SGVs!!!bG8=?=", "=?base64?/w==?="] {
+            let params = [param("any", value)];
+            let headers = StandardHeaders { params: &params, ..MODERN_CALL };
+            assert_eq!(refused(&body, headers).json_rpc_code(), -32020, "{value}");
+            let headers = StandardHeaders { params: &params, ..NO_HEADERS };
+            assert_eq!(refused(CALL, headers).json_rpc_code(), -32020, "{value}");
+        }
+        let params = [param("any", "=?base64?SGVsbG8="), param("other", "")];
+        accepted(&body, StandardHeaders { params: &params, ..MODERN_CALL });
+    }
+
+    #[test]
+    fn sep_2322_a_retry_with_input_is_a_call_like_any_other() {
+        let members =
+            r#""name":"echo","inputResponses":{"k":{"action":"accept"}},"requestState":"s","#;
+        let body = modern("tools/call", members);
+        assert!(matches!(
+            accepted(&body, MODERN_CALL),
+            Message::Request { operation, .. } if operation == call("echo")
+        ));
+        let other = body.replace(r#""echo""#, r#""secret""#);
+        assert_eq!(refused(&other, MODERN_CALL).json_rpc_code(), -32020);
+        let alike = body.replace("requestState", "RequestState");
+        assert_eq!(refused(&alike, MODERN_CALL), AmbiguousName("requestState"));
     }
 
     #[test]

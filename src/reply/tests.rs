@@ -201,6 +201,43 @@ fn every_code_has_the_shape_clients_rely_on() {
 
 /// JSON-RPC 2.0 section 5.1 reserves -32768..=-32000; there are only the codes that
 /// JSON-RPC and MCP define.
+/// `tests/envoy/eras.json` tells what clients of both eras do when their first modern
+/// request is refused, and is tried with the real ones: here it is held to the catalogue.
+#[test]
+fn every_refusal_of_a_modern_request_was_shown_to_the_clients() {
+    /// What does not answer a first request: GET, DELETE, calls and notifications.
+    const OTHERS: [&str; 7] = [
+        "method_not_allowed",
+        "http_sse_unsupported",
+        "body_unexpected",
+        "notification_denied",
+        "object_unknown",
+        "client_disconnected",
+        "list_unreadable",
+    ];
+    /// Codes whose denials bring JSON-RPC errors of their own.
+    const OWN_ERRORS: [(&str, &[i64]); 3] = [
+        ("header_repeated", &[-32020]),
+        ("header_malformed", &[-32020]),
+        ("message_malformed", &[-32700, -32600, -32602]),
+    ];
+    let tried: Vec<Value> =
+        serde_json::from_str(include_str!("../../tests/envoy/eras.json")).unwrap();
+    for (code, name, status, rpc_code, ..) in CATALOGUE {
+        if OTHERS.contains(name) || code.answer() == Answer::InBand {
+            continue;
+        }
+        let own = OWN_ERRORS.iter().find(|(own, _)| own == name);
+        for error in own.map_or(std::slice::from_ref(rpc_code), |(_, errors)| errors) {
+            let row = json!([name, status, error]);
+            let was_tried = tried
+                .iter()
+                .any(|tried| json!([tried["code"], tried["status"], tried["error"]]) == row);
+            assert!(was_tried, "{row}");
+        }
+    }
+}
+
 #[test]
 fn json_rpc_5_1_no_reserved_code_is_invented() {
     let defined = [-32700, -32600, -32601, -32602, -32603, -32020, -32022];

@@ -628,7 +628,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             "/servers/0/tools/rules/0",
             Some(json!({"uris": ["a"], "scopes": []})),
             &[
-                "servers[0].tools.rules[0].uris: unknown member `uris`; known are names, scopes, dpop, introspect",
+                "servers[0].tools.rules[0].uris: unknown member `uris`; known are names, scopes, dpop, introspect, param_headers",
             ],
         ),
         (
@@ -648,6 +648,37 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
                 "servers[0].tools.rules[1].names[0]: has a `*` that is not its last character",
                 "servers[0].tools.rules[1].names[1]: is empty",
                 "servers[0].tools.rules[1].names[2]: \"get_*\" is also named by servers[0].tools.rules[0]; which should decide?",
+            ],
+        ),
+        (
+            "/servers/0/tools/rules/1/param_headers",
+            Some(json!({
+                "a b": "/a", "": "/a", "B": "/b", "b": "/c", "c": "c", "d": "/~2", "e": "",
+            })),
+            &[
+                "servers[0].tools.rules[1].param_headers.: is no header name after `Mcp-Param-`, such as `Region`",
+                "servers[0].tools.rules[1].param_headers.a b: is no header name after `Mcp-Param-`, such as `Region`",
+                "servers[0].tools.rules[1].param_headers.b: is given twice: in names of headers, case does not matter",
+                "servers[0].tools.rules[1].param_headers.c: is no JSON Pointer to an argument, such as `/region`",
+                "servers[0].tools.rules[1].param_headers.d: is no JSON Pointer to an argument, such as `/region`",
+                "servers[0].tools.rules[1].param_headers.e: is no JSON Pointer to an argument, such as `/region`",
+            ],
+        ),
+        (
+            "/servers/0/tools/rules/1/param_headers",
+            Some(json!({})),
+            &["servers[0].tools.rules[1].param_headers: is empty: at least one is needed"],
+        ),
+        (
+            "/servers/0/tools/rules/1/param_headers",
+            Some(json!({ "A": ["/a"] })),
+            &["servers[0].tools.rules[1].param_headers.A: expected a string, found an array"],
+        ),
+        (
+            "/servers/0/prompts/rules/0/param_headers",
+            Some(json!({ "A": "/a" })),
+            &[
+                "servers[0].prompts.rules[0].param_headers: unknown member `param_headers`; known are names, scopes, dpop, introspect",
             ],
         ),
         (

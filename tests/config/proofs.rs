@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::config::Loaded;
-use countersign::mcp::Target;
+use countersign::mcp::{ParamHeader, Target};
 use countersign::policy::Introspect;
 use countersign::token::{Algorithm, CertificateSource, NonceKey, NonceScope, Requirement};
 use serde_json::{Value, json};
@@ -83,9 +83,13 @@ fn rules_compile_to_what_they_demand() {
         (rule("search").dpop, rule("search").introspect),
         (Some(Requirement::Optional), None)
     );
+    assert_eq!(rule("search").param_headers, []);
     let rule = rule("delete_record");
     assert_eq!(rule.dpop, Some(Requirement::Required));
     assert_eq!(rule.introspect, Some(Introspect::Fresh));
+    let mirrored = [("REGION", "/region"), ("x-id", "/record/a~1b")];
+    let mirrored = mirrored.map(|(suffix, pointer)| ParamHeader::new(suffix, pointer).unwrap());
+    assert_eq!(rule.param_headers, mirrored);
 }
 
 #[test]

@@ -108,7 +108,8 @@ pub(crate) fn full() -> Value {
                     { "names": ["search", "get_*"], "scopes": ["docs.read"], "dpop": "optional" },
                     {
                         "names": ["delete_record"], "scopes": ["docs.admin", "docs.read"],
-                        "dpop": "required", "introspect": "fresh"
+                        "dpop": "required", "introspect": "fresh",
+                        "param_headers": { "Region": "/region", "x-Id": "/record/a~1b" }
                     }
                 ] },
                 "prompts": { "rules": [{ "names": ["*"], "scopes": [] }] },

@@ -172,3 +172,19 @@ fn rfc3875_4_1_18_underscores_do_not_carry_an_override_through() {
         ["X_Original_URL", "proxy_authorization", "x_http_method_override", "x_rewrite_url"];
     assert_eq!(stripped(&names), names);
 }
+
+#[test]
+fn mcp_2026_07_28_sessions_and_resumption_do_not_reach_the_server() {
+    let stripped = |version: &str| {
+        let request = Request::post(&token("docs.read"))
+            .line("mcp-protocol-version", version)
+            .line("mcp-session-id", "s1")
+            .line("last-event-id", "7");
+        let arrived = Driver::new(HostMode::Stream).request(&request);
+        assert_eq!(arrived.flow, Flow::Continue);
+        ["mcp-session-id", "last-event-id"]
+            .map(|name| arrived.request_headers.contains(&remove(name)))
+    };
+    assert_eq!(stripped("2026-07-28"), [true, true]);
+    assert_eq!(stripped("2025-11-25"), [false, false]);
+}
