@@ -134,9 +134,10 @@ pub enum ListError {
     Truncated,
 }
 
-/// Levels of a message that are kept to be looked at: the message, its result, a list and
-/// an entry. Deeper ones, such as schemas, are checked only.
-const LEVELS: usize = 4;
+/// Levels of a message that are kept to be looked at. A list needs four: the message, its
+/// result, the list and an entry. Capabilities need six, down to the calls that may be
+/// answered with tasks. Deeper ones, such as schemas, are checked only.
+const LEVELS: usize = 6;
 
 /// Members of a message, of a result and of an entry that must not be imitated.
 const ENVELOPE_MEMBERS: [&str; 4] = ["id", "method", "result", "error"];

@@ -186,12 +186,36 @@ pub fn read_message_and_params<'p>(
     headers: &StandardHeaders<'_>,
     param_headers: &dyn Fn(&Target) -> &'p [ParamHeader],
 ) -> Result<(Message, Result<(), RefusalReason>), Refusal> {
-    let era = headers.claimed_era();
-    let mut reader = Reader { headers, param_headers, params: Ok(()), id: None, era };
-    match reader.read(body) {
-        Ok(message) => Ok((message, reader.params)),
-        Err(reason) => Err(Refusal { reason, id: reader.id, era: reader.era }),
+    let mut reader = Reader { headers, id: None, era: headers.claimed_era() };
+    let message = match reader.read(body) {
+        Ok(message) => message,
+        Err(reason) => return Err(Refusal { reason, id: reader.id, era: reader.era }),
+    };
+    let params = match &message {
+        Message::Request { era, operation, .. } | Message::Notification { era, operation } => {
+            check_params(body, *era, headers, param_headers(&operation.target))
+        }
+        Message::Response { .. } => Ok(()),
+    };
+    Ok((message, params))
+}
+
+/// Compares headers with the arguments they mirror. Most tools have none, so arguments are
+/// not kept, and read once more for those that do.
+fn check_params(
+    body: &[u8],
+    era: Era,
+    headers: &StandardHeaders<'_>,
+    mirrored: &[ParamHeader],
+) -> Result<(), RefusalReason> {
+    if mirrored.is_empty() {
+        return Ok(());
     }
+    let message = json::read(body)?;
+    let params = message.as_object().and_then(|message| message.get("params"));
+    let arguments = params.and_then(Value::as_object).and_then(|params| params.get("arguments"));
+    let arguments = arguments.and_then(Value::as_object);
+    mirrored.iter().try_for_each(|header| header.check(era, arguments, headers))
 }
 
 impl Message {
@@ -208,16 +232,13 @@ impl Message {
 }
 
 /// What is known of the message so far, for the refusal.
-struct Reader<'a, 'p> {
+struct Reader<'a> {
     headers: &'a StandardHeaders<'a>,
-    param_headers: &'a dyn Fn(&Target) -> &'p [ParamHeader],
-    /// Whether the headers that are known to mirror arguments do so.
-    params: Result<(), RefusalReason>,
     id: Option<Id>,
     era: Option<Era>,
 }
 
-impl Reader<'_, '_> {
+impl Reader<'_> {
     fn read(&mut self, body: &[u8]) -> Result<Message, RefusalReason> {
         let value = json::read_levels(body, LEVELS)?;
         let message = match &value {
@@ -268,11 +289,6 @@ impl Reader<'_, '_> {
         let required = era == Era::Modern && self.id.is_some();
         self.headers.check_operation(&operation, required)?;
         self.headers.check_params()?;
-        let arguments = params.and_then(|params| params.get("arguments"));
-        let arguments = arguments.and_then(Value::as_object);
-        self.params = (self.param_headers)(&operation.target)
-            .iter()
-            .try_for_each(|header| header.check(era, arguments, self.headers));
         match self.id.clone() {
             None => Ok(Message::Notification { era, operation }),
             Some(_) if method.starts_with("notifications/") => {

@@ -205,8 +205,10 @@ fn every_code_has_the_shape_clients_rely_on() {
 /// request is refused, and is tried with the real ones: here it is held to the catalogue.
 #[test]
 fn every_refusal_of_a_modern_request_was_shown_to_the_clients() {
-    /// What does not answer a first request: GET, DELETE, calls and notifications.
-    const OTHERS: [&str; 7] = [
+    /// What does not answer a first request: GET, DELETE, calls, notifications, sessions.
+    const OTHERS: [&str; 9] = [
+        "session_unknown",
+        "session_unusable",
         "method_not_allowed",
         "http_sse_unsupported",
         "body_unexpected",

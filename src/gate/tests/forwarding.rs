@@ -178,7 +178,7 @@ fn mcp_2026_07_28_sessions_and_resumption_do_not_reach_the_server() {
     let stripped = |version: &str| {
         let request = Request::post(&token("docs.read"))
             .line("mcp-protocol-version", version)
-            .line("mcp-session-id", "s1")
+            .line("mcp-session-id", sealed("s1"))
             .line("last-event-id", "7");
         let arrived = Driver::new(HostMode::Stream).request(&request);
         assert_eq!(arrived.flow, Flow::Continue);
