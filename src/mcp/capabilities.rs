@@ -171,7 +171,7 @@ mod tests {
                 r#"{{"id":1,"result":{{"supportedVersions":[{versions}],"capabilities":{{}},"ttlMs":9,"cacheScope":"public"}}}}"#
             )
         };
-        let mixed = discovered(r#""2099-01-01","2026-07-28", 7,"2025-11-25""#);
+        let mixed = discovered(r#""2099-01-01","2026-07-28", 7,"draft","2025-11-25""#);
         let read = discovered(r#""2026-07-28","2025-11-25""#);
         assert_eq!(answer(&mixed, &[]).as_ref(), Ok(&read));
         assert_eq!(answer(&read, &[]).as_ref(), Ok(&read));

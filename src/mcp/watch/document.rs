@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::UnaskedLists;
+use super::{UnaskedLists, split_where};
 use crate::json::JsonError;
 use crate::mcp::list::{ListError, ListKind};
 use crate::mcp::message::resembles;
@@ -142,16 +142,18 @@ impl Document {
                     self.begin(byte)?;
                     after
                 }
-                Lexeme::Scalar if is_scalar(byte) => {
-                    self.keep(&[byte], MAX_NUMBER_LEN);
+                Lexeme::Scalar => {
+                    let (scalar, after) = split_where(rest, |byte| !is_scalar(byte));
+                    if self.member == Member::Ttl {
+                        self.keep(scalar, MAX_NUMBER_LEN);
+                    }
+                    if !after.is_empty() {
+                        self.end_scalar(tasks);
+                    }
                     after
                 }
-                Lexeme::Scalar => {
-                    self.end_scalar(tasks);
-                    rest
-                }
                 Lexeme::String => {
-                    let (plain, after) = split_at_special(rest);
+                    let (plain, after) = split_where(rest, ends_plain_text);
                     self.append(plain)?;
                     match after.split_first() {
                         None => after,
@@ -396,8 +398,7 @@ fn is_scalar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// Splits where a string ends, escapes something, or is no JSON (RFC 8259 section 7).
-fn split_at_special(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let special = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-    special.and_then(|special| bytes.split_at_checked(special)).unwrap_or((bytes, &[]))
+/// Whether a string ends here, escapes something, or is no JSON (RFC 8259 section 7).
+fn ends_plain_text(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }

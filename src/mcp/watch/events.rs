@@ -1,7 +1,7 @@
 //! Reading along an event stream (HTML Standard, section 9.2.6).
 
-use super::UnaskedLists;
 use super::document::Document;
+use super::{UnaskedLists, split_where};
 use crate::json::JsonError;
 use crate::mcp::list::ListError;
 use crate::mcp::tasks::NewTask;
@@ -51,7 +51,7 @@ impl Events {
     ) -> Result<(), ListError> {
         let mut rest = chunk;
         while let Some((&byte, after)) = rest.split_first() {
-            if matches!(byte, b'\r' | b'\n') {
+            if ends_line(byte) {
                 if byte == b'\r' || !self.after_cr {
                     self.end_line(lists, tasks)?;
                 }
@@ -92,7 +92,7 @@ impl Events {
                     if byte == b' ' { after } else { rest }
                 }
                 Line::Data | Line::Other => {
-                    let (text, after) = split_at_line_end(rest);
+                    let (text, after) = split_where(rest, ends_line);
                     if let (Line::Data, Some(data)) = (self.line, &mut self.data) {
                         data.push(text, lists, tasks)?;
                     }
@@ -136,7 +136,6 @@ impl Events {
     }
 }
 
-fn split_at_line_end(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-    end.and_then(|end| bytes.split_at_checked(end)).unwrap_or((bytes, &[]))
+fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }

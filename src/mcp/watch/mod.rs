@@ -103,3 +103,9 @@ impl AnswerWatch {
         Ok(tasks)
     }
 }
+
+/// Splits before the first such byte.
+fn split_where(bytes: &[u8], ends: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|byte| ends(*byte));
+    end.and_then(|end| bytes.split_at_checked(end)).unwrap_or((bytes, &[]))
+}

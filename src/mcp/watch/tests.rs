@@ -182,6 +182,8 @@ fn what_another_reader_reads_differently_is_refused() {
         "{\"\\ud800\":1}",
         "{\"\\ud800\\u0041\":1}",
         "{\"\\ud800a\":1}",
+        "{\"\\ud800a\\udc00\":1}",
+        "{\"\\ud800\\n\\udc00\":1}",
         "{\"\\udc00\":1}",
         "{\"result\":{\"taskId\":\"\\ud83d\"}}",
     ] {
