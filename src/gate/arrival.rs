@@ -181,7 +181,7 @@ pub(super) fn check_form(
     server: &Rc<Server>,
 ) -> Result<Arrival, Denial> {
     read_form(headers, end, server).map_err(|denial| match denial.code {
-        // A 400 that a modern client does not recognise makes it fall back to `initialize`.
+        // By its code a client of the modern era tells that the server is of it too.
         Code::HeaderRepeated | Code::HeaderMalformed if claims_modern(headers) => {
             let error = RpcError { code: HEADER_MISMATCH, ..denial.code.rpc_error() };
             denial.with_error(error)
