@@ -3,11 +3,13 @@
 
 use std::rc::Rc;
 
-use super::denials::{challenge, rejected};
+use super::denials::{challenge, refused, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
 use super::relay::Reading;
 use super::server::Server;
-use crate::mcp::{MODERN_VERSION, PARAM_PREFIX, ParamLine, StandardHeaders};
+use crate::mcp::{
+    Era, MODERN_VERSION, PARAM_PREFIX, ParamLine, Refusal, RefusalReason, StandardHeaders,
+};
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
 use crate::token::{
     CertificateDigest, Credential, PeerConnection, ProofError, Requirement, Scheme, TokenError,
@@ -193,7 +195,7 @@ pub(super) fn check_form(
     server: &Rc<Server>,
 ) -> Result<Arrival, Denial> {
     read_form(headers, end, server).map_err(|denial| match denial.code {
-        // A 400 that a modern client does not recognise makes it fall back to `initialize`.
+        // By its code a client of the modern era tells that the server is of it too.
         Code::HeaderRepeated | Code::HeaderMalformed if claims_modern(headers) => {
             let error = RpcError { code: HEADER_MISMATCH, ..denial.code.rpc_error() };
             denial.with_error(error)
@@ -201,6 +203,9 @@ pub(super) fn check_form(
         _ => denial,
     })
 }
+
+/// The media type of messages.
+const JSON: &str = "application/json";
 
 /// JSON-RPC code of every header error of MCP 2026-07-28 ("Server Validation").
 const HEADER_MISMATCH: i64 = -32020;
@@ -249,7 +254,11 @@ fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arriva
             }
         }
     }
-    let strip = to_strip(headers, is_modern);
+    let mut strip = to_strip(headers, is_modern);
+    if method == HttpMethod::Post && headers.informative("content-type") != Some(JSON) {
+        // One spelling for servers that do not all know the others.
+        strip.push(HeaderEdit::Set("content-type", JSON.to_owned()));
+    }
     Ok(Arrival { server: Rc::clone(server), method, headers: mcp, strip })
 }
 
@@ -420,12 +429,15 @@ fn check_session_headers(mcp: &McpHeaders, end: bool) -> Result<(), Denial> {
     if !end {
         return Err(Denial::new(Code::BodyUnexpected, "a GET or DELETE with a body"));
     }
-    match mcp.revision() {
-        None | Some("2024-11-05" | "2025-03-26" | "2025-06-18" | "2025-11-25") => Ok(()),
-        Some(MODERN_VERSION) => {
+    match (mcp.revision(), mcp.standard().claimed_era()) {
+        (None, _) | (_, Some(Era::Legacy)) => Ok(()),
+        (_, Some(Era::Modern)) => {
             Err(Denial::new(Code::PostOnly, "2026-07-28 has no GET and no DELETE"))
         }
-        Some(_) => Err(Denial::new(Code::VersionUnsupported, "unknown MCP-Protocol-Version")),
+        (Some(version), None) => {
+            let reason = RefusalReason::unsupported(version);
+            Err(refused(Refusal { reason, id: None, era: None }))
+        }
     }
 }
 

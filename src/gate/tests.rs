@@ -9,6 +9,7 @@
     reason = "tests may panic"
 )]
 
+mod advisories;
 mod arrival;
 mod authentication;
 mod decisions;

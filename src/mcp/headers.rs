@@ -25,9 +25,6 @@ const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2
 pub const SUPPORTED_VERSIONS: [&str; 5] =
     [MODERN_VERSION, "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
-/// Most characters of an unknown version that are echoed. Versions are dates.
-const MAX_ECHOED_VERSION: usize = 32;
-
 /// Longest header value that is decoded, in bytes: an object name of the longest kind
 /// (8 KiB) in base64, with its markers.
 pub const MAX_VALUE_LEN: usize = 11 * 1024;
@@ -89,7 +86,8 @@ impl StandardHeaders<'_> {
         }
     }
 
-    /// The era that the version header claims.
+    /// The era that the version header claims; `None` without one, and for what is none.
+    #[must_use]
     pub fn claimed_era(&self) -> Option<Era> {
         let version = trim(self.protocol_version?);
         if version == MODERN_VERSION {
@@ -108,7 +106,7 @@ impl StandardHeaders<'_> {
             (_, Some(Era::Modern)) => Err(RefusalReason::BadParams(
                 "params._meta must carry io.modelcontextprotocol/protocolVersion",
             )),
-            (Some(requested), None) => Err(unsupported(trim(requested))),
+            (Some(requested), None) => Err(RefusalReason::unsupported(trim(requested))),
         }
     }
 
@@ -120,7 +118,7 @@ impl StandardHeaders<'_> {
             ));
         }
         if version != MODERN_VERSION {
-            return Err(unsupported(version));
+            return Err(RefusalReason::unsupported(version));
         }
         Ok(())
     }
@@ -167,12 +165,6 @@ impl StandardHeaders<'_> {
     }
 }
 
-fn unsupported(version: &str) -> RefusalReason {
-    RefusalReason::UnsupportedVersion {
-        requested: version.chars().take(MAX_ECHOED_VERSION).collect(),
-    }
-}
-
 /// Removes optional white space (RFC 9110 section 5.6.3).
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
@@ -180,8 +172,6 @@ fn trim(value: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::arithmetic_side_effects, reason = "tests may panic")]
-
     use super::super::operation::Target;
     use super::*;
 

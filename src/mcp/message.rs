@@ -27,6 +27,9 @@ const MAX_METHOD_LEN: usize = 128;
 /// it, and an array in that (`notifications.taskIds`). Deeper ones are checked only.
 const LEVELS: usize = 4;
 
+/// Most characters of an unknown version that are echoed. Versions are dates.
+const MAX_ECHOED_VERSION: usize = 32;
+
 const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
@@ -150,6 +153,13 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
+    /// That a revision is not served, of which no more is told than a revision is long.
+    #[must_use]
+    pub fn unsupported(version: &str) -> Self {
+        let requested = version.chars().take(MAX_ECHOED_VERSION).collect();
+        RefusalReason::UnsupportedVersion { requested }
+    }
+
     /// The JSON-RPC error code (JSON-RPC 2.0 section 5.1; MCP 2026-07-28, "Error Codes").
     #[must_use]
     pub fn json_rpc_code(&self) -> i64 {
@@ -411,7 +421,7 @@ pub(super) fn folded(name: &str) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests may panic")]
+    #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::super::params::ParamLine;
     use super::*;

@@ -138,8 +138,8 @@ impl RuleTable {
     }
 
     /// The rule that decides on a URI. A URI that its server may resolve to another
-    /// one (dot segments, backslashes, their percent-encoded forms) is matched exactly
-    /// or not at all, since it may leave the prefix it seems to be under.
+    /// one (dot segments, backslashes, their percent-encoded forms, control characters)
+    /// is matched exactly or not at all, since it may leave the prefix it seems to be under.
     #[must_use]
     pub fn find_uri(&self, uri: &str) -> Option<&Rc<Rule>> {
         let by_prefix = || if is_plain_uri(uri) { self.find_prefix(uri) } else { None };
@@ -180,7 +180,7 @@ impl RuleTable {
 fn is_plain_uri(uri: &str) -> bool {
     let lower = uri.to_ascii_lowercase();
     let encoded = ["%2e", "%2f", "%5c", "%00", "\\"];
-    if encoded.iter().any(|bad| lower.contains(bad)) {
+    if encoded.iter().any(|bad| lower.contains(bad)) || lower.contains(char::is_control) {
         return false;
     }
     let path = lower.split(['?', '#']).next().unwrap_or_default();

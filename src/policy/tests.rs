@@ -147,6 +147,10 @@ fn a_uri_that_may_leave_its_prefix_is_not_under_it() {
         "docs://public/%2E%2E%2Fprivate",
         "docs://public\\..\\private",
         "docs://public/..\\private",
+        // URL parsers of browsers and Node leave tabs and line ends out.
+        "docs://public/.\t./private/a",
+        "docs://public/.\n./private/a",
+        "docs://public/a\0",
     ] {
         let decided = outcome(&["docs.read"], "resources/read", resource(uri));
         assert_eq!(decided, Outcome::Deny(Reason::NoRule), "{uri}");

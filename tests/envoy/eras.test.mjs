@@ -23,18 +23,21 @@ const { Client, StreamableHTTPClientTransport } = await import(packages.resolve(
  */
 const ROWS = JSON.parse(readFileSync(new URL('eras.json', import.meta.url), 'utf8'));
 
-/** Connects to each URL in turn and says nothing: the stub sees what was sent. */
+/** What answers the GET of HTTP+SSE, and of later clients to servers without sessions. */
+const NO_STREAM = { jsonrpc: '2.0', error: { code: 405, message: 'POST messages to this URL' } };
+
+/** Connects to each URL in turn and asks for tools; the stub sees what was sent. */
 const PYTHON = `
 import asyncio, sys
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 async def main():
-    for url in sys.argv[1:]:
+    for url in sys.argv[2:]:
         try:
             async with asyncio.timeout(5):
-                async with Client(streamable_http_client(url), mode="auto"):
-                    pass
+                async with Client(streamable_http_client(url), mode=sys.argv[1]) as client:
+                    await client.list_tools()
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
@@ -47,13 +50,18 @@ const stub = createServer((request, response) => {
   request.on('data', (chunk) => chunks.push(chunk));
   request.on('end', () => answer(request, response, Buffer.concat(chunks)));
 });
-/** The methods each path was sent. */
+/** The methods each path was sent, of HTTP where it was not POST. */
 const seen = new Map();
 
 function answer(request, response, body) {
-  if (request.method !== 'POST') return response.writeHead(405, { allow: 'POST' }).end();
+  const note = (what) => seen.set(request.url, [...(seen.get(request.url) ?? []), what]);
+  if (request.method !== 'POST') {
+    note(request.method);
+    response.writeHead(405, { allow: 'POST', 'content-type': 'application/json' });
+    return response.end(JSON.stringify(NO_STREAM));
+  }
   const { id, method } = JSON.parse(body);
-  seen.set(request.url, [...(seen.get(request.url) ?? []), method]);
+  note(method);
   const row = ROWS[Number(request.url.split('/').at(-1))];
   const reply = (status, message) => {
     response.writeHead(status, { 'content-type': 'application/json' });
@@ -61,10 +69,16 @@ function answer(request, response, body) {
   };
   if (id === undefined) return response.writeHead(202).end();
   if (method === 'initialize') {
-    return reply(200, { result: { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 'stub', version: '1' } } });
+    const serverInfo = { name: 'stub', version: '1' };
+    return reply(200, { result: { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo } });
   }
+  if (method === 'tools/list') return reply(200, { result: { tools: [] } });
   const { error: code, data } = row;
   return reply(row.status, { error: { code, message: 'refused', data } });
+}
+
+function python(mode, urls) {
+  return promisify(execFile)(join(ROOT, '.stack/venv/bin/python'), ['-c', PYTHON, mode, ...urls], { timeout: 120_000 });
 }
 
 function outcome(path) {
@@ -97,11 +111,25 @@ describe('refusals of a first modern request', async () => {
 
   test('by the Python client', async () => {
     const urls = ROWS.map((_, index) => `${origin}/python/${index}`);
-    await promisify(execFile)(join(ROOT, '.stack/venv/bin/python'), ['-c', PYTHON, ...urls], { timeout: 120_000 });
+    await python('auto', urls);
     assert.deepEqual(
       ROWS.map(({ code }, index) => `${code} ${outcome(`/python/${index}`)}`),
       ROWS.map(({ code, python }) => `${code} ${python}`),
     );
+  });
+
+  test('a GET that is refused ends nothing for clients of a server without sessions', async () => {
+    const client = new Client({ name: 'eras', version: '1' });
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${origin}/legacy/typescript`)));
+    assert.deepEqual((await client.listTools()).tools, []);
+    await client.close();
+    await python('legacy', [`${origin}/legacy/python`]);
+    for (const path of ['/legacy/typescript', '/legacy/python']) {
+      const methods = seen.get(path);
+      assert.equal(methods[0], 'initialize', methods);
+      assert.ok(methods.includes('tools/list'), methods);
+    }
+    assert.ok(seen.get('/legacy/typescript').includes('GET'), 'it asks for a stream');
   });
 
   test('the version that is spoken here is advertised', () => {

@@ -195,7 +195,12 @@ fn get_and_delete_belong_to_legacy_sessions() {
         assert_eq!(header(&reply, "allow"), Some("POST"));
         for unknown in ["2027-01-01", "2025-11-25, 2025-11-25", "", "2025-11-2"] {
             let request = request.clone().with("mcp-protocol-version", unknown);
-            refused(&request, 400, "version_unsupported");
+            let reply = refused(&request, 400, "version_unsupported");
+            let data = &json_of(&reply)["error"]["data"];
+            assert_eq!(
+                (&data["supported"][0], &data["requested"]),
+                (&json!("2026-07-28"), &json!(unknown))
+            );
         }
         refused(&request.ending(false), 400, "body_unexpected");
     }

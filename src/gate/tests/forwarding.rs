@@ -188,3 +188,20 @@ fn mcp_2026_07_28_sessions_and_resumption_do_not_reach_the_server() {
     assert_eq!(stripped("2026-07-28"), [true, true]);
     assert_eq!(stripped("2025-11-25"), [false, false]);
 }
+
+#[test]
+fn the_media_type_reaches_the_server_in_one_spelling() {
+    let canonical = set("content-type", "application/json");
+    for spelling in [
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        "application/json ;charset=\"UTF-8\"",
+    ] {
+        let request = Request::post(&token("docs.read")).with("content-type", spelling);
+        for mode in BOTH_MODES {
+            assert!(edits(mode, &request).contains(&canonical), "{spelling}");
+        }
+    }
+    let request = Request::post(&token("docs.read"));
+    assert!(!edits(HostMode::Stream, &request).contains(&canonical));
+}
