@@ -125,6 +125,7 @@ impl<'de> Deserializer<'de> for Shape<'de> {
             Value::Object(object) => {
                 visitor.visit_map(Members { rest: object.iter(), current: None })
             }
+            Value::Skipped => Err(Misfit::invalid_type(unexpected(self.0), &visitor)),
         }
     }
 
@@ -186,6 +187,7 @@ fn unexpected<'de>(value: &'de Value<'_>) -> Unexpected<'de> {
         Value::String(text) => Unexpected::Str(text),
         Value::Array(_) => Unexpected::Seq,
         Value::Object(_) => Unexpected::Map,
+        Value::Skipped => Unexpected::Other("a value that is not kept"),
     }
 }
 

@@ -111,6 +111,10 @@ pub enum ListError {
     Truncated,
 }
 
+/// Levels of a message that are kept to be looked at: the message, its result, a list and
+/// an entry. Deeper ones, such as schemas, are checked only.
+const LEVELS: usize = 4;
+
 /// Members of a message, of a result and of an entry that must not be imitated.
 const ENVELOPE_MEMBERS: [&str; 4] = ["id", "method", "result", "error"];
 const RESULT_MEMBERS: [&str; 5] =
@@ -172,7 +176,7 @@ pub fn filter_list(
     expected: Expected<'_>,
     permit: &mut dyn FnMut(&Target) -> bool,
 ) -> Result<Filtered, ListError> {
-    let value = json::read(body)?;
+    let value = json::read_levels(body, LEVELS)?;
     let message = value.as_object().ok_or(ListError::BadEnvelope)?;
     let Some(result) = read_result(message, expected)? else { return Ok(Filtered::Unchanged) };
 

@@ -22,6 +22,10 @@ const ID_LIMIT: u64 = 1 << 53;
 /// Longest method, in bytes. The longest that MCP defines has 38.
 const MAX_METHOD_LEN: usize = 128;
 
+/// Levels of a message that are kept to be looked at: the message, `params`, an object in
+/// it, and an array in that (`notifications.taskIds`). Deeper ones are checked only.
+const LEVELS: usize = 4;
+
 const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
@@ -178,7 +182,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, body: &[u8]) -> Result<Message, RefusalReason> {
-        let value = json::read(body)?;
+        let value = json::read_levels(body, LEVELS)?;
         let message = match &value {
             Value::Object(message) => message,
             Value::Array(_) => return Err(RefusalReason::Batch),
