@@ -15,6 +15,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make build      build $(WASM)'
 	@echo 'make bench      measure what a request costs Envoy (ROUNDS=60 REQUESTS=200 LANES=)'
+	@echo 'make fuzz       look for inputs that break what must hold (SECONDS=60 for each of TARGETS=)'
 	@echo 'make lint       check formatting and lints'
 	@echo 'make manifests  check the deployment files (CRDS=folder of CRDs)'
 	@echo 'make schema     write the configuration schema after its types changed'
@@ -64,6 +65,18 @@ test-vectors:
 .PHONY: bench
 bench: build stack
 	$(STACK_NODE) bench/bench.mjs
+
+# cargo-fuzz is a tool for people; this version and no other, and nowhere but here.
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := target/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ)
+	fuzz/run.sh $(CURDIR)/$(CARGO_FUZZ) $(SECONDS) $(TARGETS)
+
+$(CARGO_FUZZ):
+	cargo install --locked --quiet cargo-fuzz --version $(CARGO_FUZZ_VERSION) --root $(@D)/..
 
 .PHONY: manifests
 manifests: build stack $(STACK)/venv/manifests-installed
