@@ -8,7 +8,7 @@ import { connect } from 'node:net';
 import { after, describe, test } from 'node:test';
 
 import {
-  LEGACY, MODES, assertNoGrowth, publicKey, rpcMessage, sleep, startFleet, startStub, whoami,
+  LEGACY, MODES, assertNoGrowth, openSession, publicKey, rpcMessage, sleep, startFleet, startStub, whoami,
 } from './support.mjs';
 
 /** How many go away at once in each phase. */
@@ -21,6 +21,9 @@ const SETTLE_LIMIT = 10_000;
 const ARRIVAL = 50;
 
 const LIST = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { tools: ['whoami', 'internal_debug'].map((name) => ({ name, inputSchema: {} })) } });
+const INITIALIZED = JSON.stringify({
+  jsonrpc: '2.0', id: 1, result: { protocolVersion: LEGACY, capabilities: {}, serverInfo: { name: 'stub', version: '1' } },
+});
 const HELLO = 'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"hello"}}\n\n';
 const half = (text) => text.slice(0, text.length / 2);
 const json = (response) => response.writeHead(200, { 'content-type': 'application/json', connection: 'close' });
@@ -29,6 +32,7 @@ const sse = (response) => response.writeHead(200, { 'content-type': 'text/event-
 /** What the MCP server does, after it has read the request unless it says otherwise. */
 const SERVERS = {
   silent: () => {},
+  'a new session': (response) => json(response.setHeader('mcp-session-id', 'stub-session')).end(INITIALIZED),
   'gone before the body': { early: (request) => request.socket.destroy() },
   'gone after the body': (response) => response.socket.destroy(),
   'a list, half': (response) => json(response).write(half(LIST)),
@@ -42,12 +46,19 @@ const SERVERS = {
 const list = rpcMessage('tools/list');
 const call = rpcMessage('tools/call', { name: 'whoami', arguments: {} });
 
-/**
- * `sent`: how much of a request the client sends; `until`: what it waits to see, or the arrival of
- * all that at the server; `record`: what its record says.
- */
+const listening = async (stack) => {
+  behaviour = SERVERS['a new session'];
+  return { method: 'GET', headers: [['mcp-protocol-version', LEGACY], ['mcp-session-id', await openSession(stack)]], body: '' };
+};
+
+/** Outcome and code of records. */
 const undecided = ['deny', 'client_disconnected'];
 const allowed = ['allow', 'allowed'];
+
+/**
+ * `sent`: how much of a request the client sends; `until`: what it waits to see, or for the request
+ * to be at the server, or else at Envoy; `record`: what its record says.
+ */
 const CLIENT_PHASES = {
   'before the body': { message: call, sent: 'head', record: undecided },
   'in the middle of the body': { message: call, sent: 'half', record: undecided },
@@ -55,6 +66,9 @@ const CLIENT_PHASES = {
   'in the middle of a list': { message: list, sent: 'all', server: 'a list, half', until: '200 OK', record: allowed },
   'in the middle of a list, SSE': { message: list, sent: 'all', server: 'an event, half a list', until: 'hello', record: allowed },
   'in the middle of an event': { message: call, sent: 'all', server: 'an event, and half of another', until: 'hello', record: allowed },
+  'in the middle of the stream of a session': {
+    message: listening, sent: 'all', server: 'an event, and half of another', until: 'hello', record: allowed,
+  },
 };
 const HTTP2_PHASES = ['before the body', 'in the middle of the body', 'before the answer', 'in the middle of an event'];
 const SERVER_PHASES = {
@@ -150,10 +164,11 @@ for (const stack of fleet.stacks) {
         });
         await assertIdle(stack);
       }],
-      ...Object.entries(CLIENT_PHASES).map(([name, { record, server = 'silent', ...phase }]) => [`clients gone ${name}`, async () => {
+      ...Object.entries(CLIENT_PHASES).map(([name, { record, server = 'silent', message, ...phase }]) => [`clients gone ${name}`, async () => {
+        const what = typeof message === 'function' ? await message(stack) : message;
         behaviour = SERVERS[server];
         const token = await stack.token();
-        await assertRecords(stack, () => crowd(() => leave(stack, { token, ...phase })), assertIs(record));
+        await assertRecords(stack, () => crowd(() => leave(stack, { token, message: what, ...phase })), assertIs(record));
         await assertIdle(stack);
       }]),
       ...HTTP2_PHASES.map((name) => [`clients gone ${name}, HTTP/2`, async () => {
@@ -164,7 +179,7 @@ for (const stack of fleet.stacks) {
         const session = connectHttp2(stack.origin, { createConnection: () => socket }).on('error', () => {});
         const token = await stack.token();
         await assertRecords(stack, async () => {
-          await crowd(() => cancel(session, { token, ...phase })).finally(() => socket.resetAndDestroy());
+          await crowd(() => cancel(stack, session, { token, ...phase })).finally(() => socket.resetAndDestroy());
         }, assertIs(record));
         await assertIdle(stack);
       }]),
@@ -201,34 +216,37 @@ function assertIs([outcome, code]) {
   return (record) => assert.deepEqual([record.outcome, record.code], [outcome, code], JSON.stringify(record));
 }
 
+/** Runs it for everybody at once; nobody goes before all have come as far. */
+let askedBefore;
+let arrival;
 function crowd(run) {
+  askedBefore = asked;
+  arrival = undefined;
   return Promise.all(Array.from({ length: CROWD }, run));
 }
 
 /** Sends as much as said over a connection of its own, waits, and goes: every second one with a reset. */
 let leavers = 0;
-async function leave(stack, { token, message: { headers, body }, sent, until }) {
+async function leave(stack, { token, message: { method = 'POST', headers, body }, sent, until }) {
   const { host, hostname, port } = new URL(stack.origin);
   const head = [
-    'POST /typescript/mcp HTTP/1.1', `host: ${host}`, `authorization: Bearer ${token}`, 'content-type: application/json',
-    'accept: application/json, text/event-stream', `content-length: ${body.length}`, ...headers.map((pair) => pair.join(': ')), '\r\n',
+    `${method} /typescript/mcp HTTP/1.1`, `host: ${host}`, `authorization: Bearer ${token}`, 'accept: application/json, text/event-stream',
+    ...(body ? ['content-type: application/json', `content-length: ${body.length}`] : []), ...headers.map((pair) => pair.join(': ')), '\r\n',
   ].join('\r\n');
   const bytes = { 'half head': half(head), head, half: head + half(body), all: head + body }[sent];
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
   let received = '';
   socket.on('data', (chunk) => { received += chunk; });
   await once(socket, 'connect');
-  const already = asked;
   socket.write(bytes);
-  if (until) await eventually(() => (until === 'server' ? asked - already > 0 : received.includes(until)), () => received);
-  await sleep(ARRIVAL);
+  await arrived(stack, until, () => received);
   leavers += 1;
   if (leavers % 2) socket.resetAndDestroy();
   else socket.destroy();
 }
 
 /** The same for a stream of an HTTP/2 connection; to go amid the request is left to the connection. */
-async function cancel(session, { token, message: { headers, body }, sent, until }) {
+async function cancel(stack, session, { token, message: { headers, body }, sent, until }) {
   const stream = session.request({
     ':method': 'POST', ':path': '/typescript/mcp', 'content-type': 'application/json', accept: 'application/json, text/event-stream',
     authorization: `Bearer ${token}`, ...Object.fromEntries(headers),
@@ -236,13 +254,25 @@ async function cancel(session, { token, message: { headers, body }, sent, until 
   stream.on('error', () => {});
   let received = '';
   stream.setEncoding('utf8').on('data', (chunk) => { received += chunk; });
-  const already = asked;
   if (sent === 'half') stream.write(half(body));
   if (sent === 'all') stream.end(body);
-  if (until) await eventually(() => (until === 'server' ? asked - already > 0 : received.includes(until)), () => received);
-  await sleep(ARRIVAL);
+  await arrived(stack, until, () => received);
   // Node would end the request before it cancels.
   if (sent === 'all') stream.close(constants.NGHTTP2_CANCEL);
+}
+
+async function arrived(stack, until, received) {
+  if (until === 'server') {
+    await eventually(() => asked - askedBefore >= CROWD, () => `${asked - askedBefore} at the server`);
+  } else if (until) {
+    await eventually(() => received().includes(until), received);
+  } else {
+    const stat = 'http.mcp.downstream_rq_active';
+    const active = async () => Number((await (await fetch(`${stack.admin}/stats?filter=^${stat}$`)).text()).replace(`${stat}: `, ''));
+    arrival ??= eventually(async () => await active() >= CROWD, () => 'not all are at Envoy');
+    await arrival;
+  }
+  await sleep(ARRIVAL);
 }
 
 /** One record for each of the crowd that `run` sends, in which `check` finds nothing wrong. */

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, describe, test } from 'node:test';
 
-import { LEGACY, MODES, rpcMessage, sleep, startFleet, startStub } from './support.mjs';
+import { LEGACY, MODES, openSession, rpcMessage, sleep, startFleet, startStub } from './support.mjs';
 
 /** How much faster time goes here. */
 const SCALE = 300;
@@ -165,12 +165,4 @@ async function openStream(stack, { method, headers, body = '' }) {
 async function assertAlive(client, server) {
   server.write(`data: ${NOTIFICATION}\n\n`);
   await client.sees('an hour later');
-}
-
-/** Opens a session of the revisions up to 2025-11-25; returns its id. */
-async function openSession(stack) {
-  const params = { protocolVersion: LEGACY, capabilities: {}, clientInfo: { name: 'tests', version: '1' } };
-  const response = await stack.send({ token: await stack.token(), body: rpcMessage('initialize', params, { era: LEGACY }).body });
-  assert.equal(response.status, 200, response.text);
-  return response.header('mcp-session-id');
 }

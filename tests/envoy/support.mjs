@@ -375,6 +375,15 @@ function messageOf(text) {
   return JSON.parse(events.at(-1));
 }
 
+/** Opens a session of the revisions up to 2025-11-25 at the TypeScript server's place; returns its id. */
+export async function openSession(stack) {
+  const params = { protocolVersion: LEGACY, capabilities: {}, clientInfo: { name: 'tests', version: '1' } };
+  const response = await stack.send({ token: await stack.token(), body: rpcMessage('initialize', params, { era: LEGACY }).body });
+  assert.equal(response.status, 200, response.text);
+  await stack.recordOf(response);
+  return response.header('mcp-session-id');
+}
+
 /** Memory that may come and go between two rounds, in bytes: caches of the allocator, garbage of V8. */
 const MEMORY_NOISE = 4 * 1024 * 1024;
 
