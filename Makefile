@@ -52,9 +52,16 @@ test-rust: build
 test-stack: stack
 	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs' 'bench/tests/*.test.mjs'
 
+# More real MCP clients and a server, for tests/envoy. Nothing of theirs runs while they are installed.
+TEST_CLIENTS := tests/clients/node_modules/.package-lock.json
+
+$(TEST_CLIENTS): tests/clients/package.json tests/clients/package-lock.json
+	npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 # The compiled module in a real Envoy, in front of real MCP servers.
 .PHONY: test-envoy
-test-envoy: build build-faults test-vectors stack
+test-envoy: build build-faults test-vectors stack $(TEST_CLIENTS)
 	COUNTERSIGN_FAULTS_WASM=$(FAULTS_WASM) $(STACK_NODE) --test --test-concurrency=2 'tests/envoy/*.test.mjs'
 
 # Test vectors and what is expected of them, for tests/envoy.

@@ -31,8 +31,9 @@ describe(`${PROOFS} proofs, each sent ${AT_ONCE + LATER} times, over ${WORKERS} 
       servers: configuration.servers.map((server) => ({ ...server, dpop: { mode: 'required' } })),
     }),
     edit: (bootstrap) => {
-      const { route_config: { virtual_hosts: [{ routes: [route] }] } } = bootstrap.static_resources.listeners[0]
+      const { route_config: { virtual_hosts: [{ routes }] } } = bootstrap.static_resources.listeners[0]
         .filter_chains[0].filters[0].typed_config;
+      const route = routes.find(({ match }) => !match.headers);
       delete route.route;
       route.direct_response = { status: 200, body: { inline_string: RESULT } };
       route.response_headers_to_add = [{ header: { key: 'content-type', value: 'application/json' } }];

@@ -116,14 +116,15 @@ class Stack {
    *
    * `headers` are pairs; they replace the default of the same name, and `undefined` removes it.
    * Header text is Latin-1: a character is a byte. `body` is text, a Buffer, or an array of them
-   * to be sent chunked, one by one. With `tls` (what `node:tls` takes) it goes to the listener
-   * with TLS.
+   * to be sent one by one, chunked unless `headers` say how long they are. With `tls` (what
+   * `node:tls` takes) it goes to the listener with TLS.
    */
   send({ server = 'typescript', method = 'POST', path, token, headers = [], body, pause = 0, limit, tls } = {}) {
     const origin = tls ? this.tlsOrigin : this.origin;
     const { host, pathname } = new URL(resourceUrl(origin, server));
-    const chunked = Array.isArray(body);
-    const content = body === undefined || chunked ? undefined : Buffer.from(body);
+    const parts = Array.isArray(body) ? body.map((part) => Buffer.from(part)) : undefined;
+    const chunked = parts && !headers.some(([name]) => name === 'content-length');
+    const content = body === undefined || parts ? undefined : Buffer.from(body);
     const defaults = [
       ['host', host],
       ['connection', 'close'],
@@ -136,13 +137,12 @@ class Stack {
     const head = `${method} ${path ?? pathname} HTTP/1.1\r\n${lines.map(([n, v]) => `${n}: ${v}\r\n`).join('')}\r\n`;
     const pieces = [Buffer.from(head, 'latin1')];
     if (chunked) {
-      for (const part of body) {
-        const bytes = Buffer.from(part);
+      for (const bytes of parts) {
         pieces.push(Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]));
       }
       pieces.push(Buffer.from('0\r\n\r\n'));
-    } else if (content) {
-      pieces.push(content);
+    } else {
+      pieces.push(...parts ?? (content ? [content] : []));
     }
     return exchange(origin, pieces, { pause, method, limit, tls });
   }
@@ -293,7 +293,8 @@ export async function startStub(handler) {
 /** Sends the pieces, `pause` ms apart, and reads until the answer is complete or the peer closes. */
 export async function exchange(origin, pieces, { pause = 0, method = 'POST', limit = ANSWER_LIMIT, tls } = {}) {
   const { hostname, port } = new URL(origin);
-  const address = { host: hostname, port: Number(port) };
+  // Each piece is a segment of its own.
+  const address = { host: hostname, port: Number(port), noDelay: true };
   const socket = tls ? connectTls({ ...address, ...tls }) : connect(address);
   const chunks = [];
   const started = Date.now();
@@ -374,6 +375,43 @@ function messageOf(text) {
   return JSON.parse(events.at(-1));
 }
 
+/** Opens a session of the revisions up to 2025-11-25 at the TypeScript server's place; returns its id. */
+export async function openSession(stack) {
+  const params = { protocolVersion: LEGACY, capabilities: {}, clientInfo: { name: 'tests', version: '1' } };
+  const response = await stack.send({ token: await stack.token(), body: rpcMessage('initialize', params, { era: LEGACY }).body });
+  assert.equal(response.status, 200, response.text);
+  await stack.recordOf(response);
+  return response.header('mcp-session-id');
+}
+
+/** Memory that may come and go between two rounds, in bytes: caches of the allocator, garbage of V8. */
+const MEMORY_NOISE = 4 * 1024 * 1024;
+
+/** How much more memory there may be after the last of several equal rounds than before it, as a ratio. */
+const MEMORY_GROWTH = 1.05;
+
+/**
+ * Runs `round` twice: Envoy holds no more after the second than after the first. Ahead of that it
+ * has to have run once, because what Envoy keeps for good grows then.
+ */
+export async function assertNoGrowth(stack, round) {
+  await round();
+  const before = await memoryOf(stack);
+  await round();
+  const after = await memoryOf(stack);
+  for (const kind of ['allocated', 'resident']) {
+    const bound = before[kind] * MEMORY_GROWTH + MEMORY_NOISE;
+    assert.ok(after[kind] <= bound, `${kind}: ${before[kind]} bytes, a round later ${after[kind]}`);
+  }
+}
+
+/** What Envoy has allocated outside of V8, and the whole process's resident set, in bytes. */
+async function memoryOf({ admin, pid }) {
+  const { allocated } = await (await fetch(`${admin}/memory`)).json();
+  const [, resident] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return { allocated: Number(allocated), resident: Number(resident) * 1024 };
+}
+
 /** The text of a tool's result. */
 export function resultText(response) {
   return response.json.result?.content?.[0]?.text;
@@ -391,11 +429,17 @@ export async function whoami(stack, { tool = 'whoami', headers = [], ...options 
   });
 }
 
-/** One request over HTTP/2, with or without trailers; `parameters` are of the method, in place of `tool`. */
-export async function http2Call(stack, { session, token, tool, method = 'tools/call', parameters, trailers }) {
+/**
+ * One request over HTTP/2, with or without trailers; `parameters` are of the method, in place of
+ * `tool`, and `message` (of `rpcMessage`) is in place of both.
+ */
+export async function http2Call(stack, {
+  session, token, tool, method = 'tools/call', parameters = tool ? { name: tool, arguments: {} } : {},
+  message = rpcMessage(method, parameters), trailers,
+}) {
   const client = session ?? connectHttp2(stack.origin);
   try {
-    const { headers, body } = rpcMessage(method, parameters ?? (tool ? { name: tool, arguments: {} } : {}));
+    const { headers, body } = message;
     const stream = client.request({
       ':method': 'POST', ':path': '/typescript/mcp', 'content-type': 'application/json', accept: 'application/json, text/event-stream',
       authorization: `Bearer ${token ?? await stack.token()}`, ...Object.fromEntries(headers),

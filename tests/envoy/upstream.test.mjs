@@ -60,7 +60,7 @@ describe("Envoy's own 504 and 503 pass", async () => {
   const own = await startFleet({
     ports: { mcp_typescript: stub.port, mcp_python: 1 },
     edit: ({ static_resources: { listeners: [{ filter_chains: [{ filters: [{ typed_config }] }] }] } }) => {
-      typed_config.route_config.virtual_hosts[0].routes[0].route.timeout = '1s';
+      for (const { route } of typed_config.route_config.virtual_hosts[0].routes) if (route) route.timeout = '1s';
     },
   });
   after(async () => {

@@ -20,7 +20,7 @@ import containers
 import filters
 import strictyaml
 from crds import Crds
-from envoy import MODULE, Envoy, cluster_names, timeout_errors
+from envoy import MODULE, Envoy, cluster_names, stream_errors, timeout_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,6 +90,7 @@ class Checker:
         result.what.append("bootstrap")
         result.errors += self.envoy.errors(path.read_text(encoding="utf-8"))
         result.errors += timeout_errors(document)
+        result.errors += stream_errors(document)
         self._filters(path, document, filters.in_envoy(document), cluster_names(document), result)
 
     def _resource(self, path: Path, document: dict, result: Result) -> None:

@@ -19,6 +19,7 @@ KINDS = {
     ("extensions.istio.io", "WasmPlugin"),
     ("gateway.envoyproxy.io", "EnvoyExtensionPolicy"),
     ("gateway.envoyproxy.io", "EnvoyPatchPolicy"),
+    ("gateway.envoyproxy.io", "BackendTrafficPolicy"),
     ("gateway.envoyproxy.io", "ClientTrafficPolicy"),
 }
 

@@ -102,6 +102,16 @@ def timeout_errors(bootstrap: dict) -> list[str]:
     ]
 
 
+def stream_errors(bootstrap: dict) -> list[str]:
+    """Routes that would end an event stream by its age, which a listening client has no limit for."""
+    return [
+        f"the route to {action.get('cluster')} has a timeout: it ends event streams and slow tools"
+        for node in filters.dicts(bootstrap)
+        if isinstance(action := node.get("route"), dict)
+        and (action.get("timeout") != "0s" or "max_stream_duration" in action)
+    ]
+
+
 def cluster_names(bootstrap: dict) -> set[str]:
     """The names of a bootstrap's clusters."""
     return {cluster["name"] for cluster in bootstrap["static_resources"].get("clusters", [])}

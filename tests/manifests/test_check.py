@@ -84,6 +84,7 @@ MISTAKES = [
     # Bootstraps
     (STREAM, "          stream_idle_timeout: 120s\n", "", "stream_idle_timeout is not set"),
     (STREAM, "request_timeout: 30s", "request_timeout: 0s", "request_timeout is not set"),
+    (STREAM, '"127.0.0.1:3002", timeout: 0s }', '"127.0.0.1:3002" }', "the route to mcp_python has a timeout"),
     (STREAM, "normalize_path: true", "normalise_path: true", "envoy:"),
     (STREAM, "failure_policy: FAIL_RELOAD", "failure_policy: FAIL_OPEN", "never fails open"),
     (STREAM, '"cluster": "idp"', '"cluster": "ipd"', "which nothing here makes"),
