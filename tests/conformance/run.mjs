@@ -86,15 +86,16 @@ function report(results, targets) {
   const problems = [];
   const rows = REVISIONS.map((revision) => {
     const [direct, ...through] = results.filter((result) => result.revision === revision);
-    if (!direct.ok) problems.push(`${revision}: the server under test fails on its own`);
+    const { passed, run } = count(direct.scenarios);
+    if (!direct.ok || passed < run) problems.push(`${revision}: the server under test fails on its own`);
     for (const { name, scenarios } of through) {
       for (const { scenario, check, message } of unexplained(worse(direct.scenarios, scenarios))) {
         problems.push(`${revision} ${name}: ${scenario}, ${check}: ${message}`);
       }
     }
     return [revision, ...[direct, ...through].map(({ scenarios }) => {
-      const { passed, run, checks } = count(scenarios);
-      return `${passed} of ${run}, ${checks} checks`;
+      const counts = count(scenarios);
+      return `${counts.passed} of ${counts.run}, ${counts.checks} checks`;
     })];
   });
   console.log(table(['suite', ...targets.map(({ name }) => name)], rows).join('\n'));

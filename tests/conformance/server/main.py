@@ -17,6 +17,7 @@ import content
 import questions
 import rounds
 import streams
+import tasks
 import tools
 
 # How long a client waits before it resumes a stream, in ms (`retry:` of server-sent events).
@@ -33,6 +34,7 @@ def build() -> MCPServer:
         version="1.0.0",
         log_level="WARNING",
         tools=tools.with_exact_schema(),
+        extensions=[tasks.Tasks()],
         cache_hints=dict.fromkeys(CACHEABLE_METHODS, CACHE),
     )
     for tool in [*tools.TOOLS, *questions.TOOLS, *rounds.TOOLS, *streams.TOOLS]:

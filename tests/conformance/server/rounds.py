@@ -21,7 +21,7 @@ def test_input_required_result_elicitation(ctx: Context) -> str | InputRequiredR
     """Asks the user for a name"""
     name = _content(ctx, "user_name").get("name")
     if name is None:
-        return _need(user_name=_elicit("What is your name?", name="string"))
+        return _need(user_name=elicit("What is your name?", name="string"))
     return f"Hello, {name}!"
 
 
@@ -44,7 +44,7 @@ def test_input_required_result_list_roots(ctx: Context) -> str | InputRequiredRe
 def test_input_required_result_request_state(ctx: Context) -> str | InputRequiredResult:
     """Asks for a confirmation and knows the question again"""
     if ctx.request_state != "asked" or not _content(ctx, "confirm"):
-        return _need("asked", confirm=_elicit("Please confirm", ok="boolean"))
+        return _need("asked", confirm=elicit("Please confirm", ok="boolean"))
     return "state-ok"
 
 
@@ -56,7 +56,7 @@ def test_input_required_result_tampered_state(ctx: Context) -> str | InputRequir
 def test_input_required_result_multiple_inputs(ctx: Context) -> str | InputRequiredResult:
     """Asks the user, the model and for roots, all at once"""
     questions = {
-        "user_name": _elicit("What is your name?", name="string"),
+        "user_name": elicit("What is your name?", name="string"),
         "greeting": _sample("Generate a greeting", 50),
         "client_roots": ListRootsRequest(),
     }
@@ -69,18 +69,18 @@ def test_input_required_result_multi_round(ctx: Context) -> str | InputRequiredR
     """Asks twice, one after the other"""
     match ctx.request_state:
         case "1" if "name" in (step := _content(ctx, "step1")):
-            return _need(f"2 {step['name']}", step2=_elicit("Step 2: What is your favorite color?", color="string"))
+            return _need(f"2 {step['name']}", step2=elicit("Step 2: What is your favorite color?", color="string"))
         case str(state) if state.startswith("2 ") and "color" in (step := _content(ctx, "step2")):
             return f"{state.removeprefix('2 ')} likes {step['color']}"
         case _:
-            return _need("1", step1=_elicit("Step 1: What is your name?", name="string"))
+            return _need("1", step1=elicit("Step 1: What is your name?", name="string"))
 
 
 def test_input_required_result_capabilities(ctx: Context) -> str | InputRequiredResult:
     """Asks only what the client declared to be able to answer"""
     declared = ctx.client_capabilities
     questions = {
-        "user_name": declared.elicitation and _elicit("What is your name?", name="string"),
+        "user_name": declared.elicitation and elicit("What is your name?", name="string"),
         "capital_question": declared.sampling and _sample("What is the capital of France?", 100),
     }
     possible = {key: question for key, question in questions.items() if question is not None}
@@ -113,21 +113,22 @@ def add_prompt(server: MCPServer) -> None:
         """Asks the user for a context"""
         context = _content(ctx, "user_context").get("context")
         if context is None:
-            return _need(user_context=_elicit("What context should the prompt use?", context="string"))
+            return _need(user_context=elicit("What context should the prompt use?", context="string"))
         return [UserMessage(f"Answer with this in mind: {context}")]
 
 
-def _need(state: str | None = None, /, **questions: InputRequest) -> InputRequiredResult:
-    return InputRequiredResult(input_requests=questions, request_state=state)
-
-
-def _elicit(message: str, **properties: str) -> ElicitRequest:
+def elicit(message: str, **properties: str) -> ElicitRequest:
+    """A question to the user, for values of these types."""
     schema = {
         "type": "object",
         "properties": {name: {"type": kind} for name, kind in properties.items()},
         "required": list(properties),
     }
     return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
+
+
+def _need(state: str | None = None, /, **questions: InputRequest) -> InputRequiredResult:
+    return InputRequiredResult(input_requests=questions, request_state=state)
 
 
 def _sample(text: str, max_tokens: int) -> CreateMessageRequest:
