@@ -37,7 +37,8 @@ export function worse(direct, through) {
 
 /** Those of `found` that no entry of `policy` explains. */
 export function unexplained(found, policy = POLICY) {
-  return found.filter(({ scenario, check }) => !policy.some((known) => known.scenario === scenario && known.check === check));
+  const same = (one, other) => one.scenario === other.scenario && one.check === other.check;
+  return found.filter((difference) => !policy.some((known) => same(known, difference)));
 }
 
 function of(checks, wanted) {

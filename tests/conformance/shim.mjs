@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
 
 /**
- * Listens on `port` of loopback and forwards everything to the `origin`, with the additional header
- * `Authorization: Bearer <token>`; `token` is the text.
+ * Listens on `port` of loopback and forwards everything to `origin`, with one more header line:
+ * `Authorization: Bearer <token>`.
  *
  * Header lines go both ways as they came: their order, their case and their number, wrong ones and
  * missing ones too. Bodies are streamed, and who disconnects is disconnected on the other side.
@@ -16,6 +16,8 @@ export async function startShim({ port, origin, token }) {
   const agent = new Agent({ keepAlive: true });
   const server = createServer({ requireHostHeader: false }, (received, answer) => {
     const { method, url: path, rawHeaders } = received;
+    // Every header line of an answer is the other side's, `Date` included.
+    answer.sendDate = false;
     const headers = [...rawHeaders, 'Authorization', `Bearer ${token}`];
     const sent = request({ agent, hostname, port: target, method, path, headers }, (response) => {
       answer.writeHead(response.statusCode, response.statusMessage, response.rawHeaders);
@@ -28,8 +30,6 @@ export async function startShim({ port, origin, token }) {
     answer.on('close', () => sent.destroy());
     received.pipe(sent);
   });
-  // Every header line is the server's own, `Date` included.
-  server.on('request', (_, answer) => { answer.sendDate = false; });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {

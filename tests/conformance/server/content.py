@@ -48,8 +48,8 @@ def test_prompt_with_arguments(arg1: str, arg2: str) -> str:
 def test_prompt_with_embedded_resource(resourceUri: str) -> list[UserMessage]:
     """With a resource in it"""
     text = "Embedded resource content for testing."
-    contents = TextResourceContents(uri=resourceUri, mime_type="text/plain", text=text)
-    return [UserMessage(EmbeddedResource(resource=contents)), UserMessage("Please process the embedded resource above.")]
+    resource = EmbeddedResource(resource=TextResourceContents(uri=resourceUri, mime_type="text/plain", text=text))
+    return [UserMessage(resource), UserMessage("Please process the embedded resource above.")]
 
 
 def test_prompt_with_image() -> list[UserMessage]:

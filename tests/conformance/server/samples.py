@@ -19,5 +19,6 @@ PNG = b"".join([
 PNG_BASE64 = base64.b64encode(PNG).decode()
 
 # A header and no sample: mono, 8 kHz, 8 bit.
-WAV = b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8) + b"data" + bytes(4)
+WAV_FORMAT = struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8)
+WAV = b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + WAV_FORMAT + b"data" + bytes(4)
 WAV_BASE64 = base64.b64encode(WAV).decode()

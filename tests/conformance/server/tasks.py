@@ -162,8 +162,8 @@ class Tasks(Extension):
         self._tasks: dict[str, Task] = {}
 
     def tools(self):
-        functions = [greet, slow_compute, failing_job, protocol_error_job, confirm_delete, multi_input, test_tool_with_task]
-        return [ToolBinding(function, kwargs={"structured_output": False}) for function in functions]
+        tools = [greet, slow_compute, failing_job, protocol_error_job, confirm_delete, multi_input, test_tool_with_task]
+        return [ToolBinding(tool, kwargs={"structured_output": False}) for tool in tools]
 
     def methods(self):
         return [
