@@ -11,14 +11,15 @@ VECTORS ?= $(wildcard ../shared/vectors)
 
 .PHONY: help
 help:
-	@echo 'make demo       run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
-	@echo 'make test       run every test'
-	@echo 'make build      build $(WASM)'
-	@echo 'make bench      measure what a request costs Envoy (ROUNDS=60 REQUESTS=200 LANES=)'
-	@echo 'make fuzz       look for inputs that break what must hold (SECONDS=60 for each of TARGETS=)'
-	@echo 'make lint       check formatting and lints'
-	@echo 'make manifests  check the deployment files (CRDS=folder of CRDs)'
-	@echo 'make schema     write the configuration schema after its types changed'
+	@echo 'make demo         run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
+	@echo 'make test         run every test'
+	@echo 'make build        build $(WASM)'
+	@echo 'make conformance  run the official MCP conformance suite directly and through the filter'
+	@echo 'make bench        measure what a request costs Envoy (ROUNDS=60 REQUESTS=200 LANES=)'
+	@echo 'make fuzz         look for inputs that break what must hold (SECONDS=60 for each of TARGETS=)'
+	@echo 'make lint         check formatting and lints'
+	@echo 'make manifests    check the deployment files (CRDS=folder of CRDs)'
+	@echo 'make schema       write the configuration schema after its types changed'
 
 include examples/demo/setup.mk
 
@@ -47,10 +48,10 @@ test-rust: build
 	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --lib --bins -- --show-output
 	COUNTERSIGN_WASM=$(WASM) cargo test --locked --test '*'
 
-# The parts of the demo and of the bench by themselves.
+# The parts of the demo, of the bench and of the conformance run by themselves.
 .PHONY: test-stack
 test-stack: stack
-	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs' 'bench/tests/*.test.mjs'
+	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs' 'bench/tests/*.test.mjs' 'tests/conformance/*.test.mjs'
 
 # More real MCP clients and a server, for tests/envoy. Nothing of theirs runs while they are installed.
 TEST_CLIENTS := tests/clients/node_modules/.package-lock.json
@@ -68,6 +69,20 @@ test-envoy: build build-faults test-vectors stack $(TEST_CLIENTS)
 .PHONY: test-vectors
 test-vectors:
 	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --quiet --lib -- --ignored --exact token::tests::vectors::write_for_envoy --show-output
+
+# What the official suite says of an MCP server, it says of it behind the filter too.
+CONFORMANCE := tests/conformance
+CONFORMANCE_STAMP := $(CONFORMANCE)/node_modules/.package-lock.json
+
+.PHONY: conformance
+conformance: build stack $(CONFORMANCE_STAMP)
+	$(STACK_NODE) $(CONFORMANCE)/run.mjs
+
+# npm writes this file itself.
+$(CONFORMANCE_STAMP): $(CONFORMANCE)/package.json $(CONFORMANCE)/package-lock.json
+	npm ci --prefix $(CONFORMANCE) --no-audit --no-fund --loglevel=error
+	touch $@
+
 # Figures, with targets that are met or missed; fails only when the run is void.
 .PHONY: bench
 bench: build stack

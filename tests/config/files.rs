@@ -59,6 +59,13 @@ fn the_examples_are_valid() {
 }
 
 #[test]
+fn the_conformance_run_has_a_valid_configuration() {
+    let document = include_bytes!("../conformance/config.json");
+    let loaded = load(document, &Secrets::assumed()).unwrap();
+    assert_eq!((loaded.enforcement.servers.len(), loaded.warnings), (1, vec![]));
+}
+
+#[test]
 fn the_reference_names_every_member() {
     let reference = include_str!("../../docs/configuration.md");
     let schema: Value = serde_json::from_str(&schema()).unwrap();
