@@ -15,6 +15,8 @@ help:
 	@echo 'make test         run every test'
 	@echo 'make build        build $(WASM)'
 	@echo 'make conformance  run the official MCP conformance suite directly and through the filter'
+	@echo 'make differential send attacks and mutations to the filter and to real MCP servers, and compare'
+	@echo '                  (SEED= CASES=5000 MODE=hold)'
 	@echo 'make bench        measure what a request costs Envoy (ROUNDS=60 REQUESTS=200 LANES=)'
 	@echo 'make fuzz         look for inputs that break what must hold (SECONDS=60 for each of TARGETS=)'
 	@echo 'make lint         check formatting and lints'
@@ -99,6 +101,21 @@ fuzz: $(CARGO_FUZZ)
 
 $(CARGO_FUZZ):
 	cargo install --locked --quiet cargo-fuzz --version $(CARGO_FUZZ_VERSION) --root $(@D)/..
+
+# The same bytes to the filter and to the parsers of real MCP servers (tests/differential).
+DIFFERENTIAL := tests/differential
+DIFFERENTIAL_NPM_STAMP := $(DIFFERENTIAL)/node_modules/.package-lock.json
+
+.PHONY: differential
+differential: build stack $(DIFFERENTIAL_NPM_STAMP)
+	cargo build --locked --quiet --manifest-path $(DIFFERENTIAL)/servers/rmcp/Cargo.toml --target-dir target/differential
+	$(STACK_NODE) --test '$(DIFFERENTIAL)/*.test.mjs'
+	$(if $(VECTORS),VECTORS=$(VECTORS)) $(STACK_NODE) $(DIFFERENTIAL)/differential.mjs
+
+# npm writes this file itself.
+$(DIFFERENTIAL_NPM_STAMP): $(DIFFERENTIAL)/package.json $(DIFFERENTIAL)/package-lock.json
+	npm ci --prefix $(DIFFERENTIAL) --no-audit --no-fund --loglevel=error
+	touch $@
 
 .PHONY: manifests
 manifests: build stack $(STACK)/venv/manifests-installed

@@ -9,6 +9,7 @@
 //! alone; a doubt is a denial.
 
 mod rules;
+mod uri;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::uri;
 use crate::mcp::ParamHeader;
 use crate::token::Requirement;
 
@@ -137,12 +138,12 @@ impl RuleTable {
         self.exact.get(name).or_else(|| self.find_prefix(name))
     }
 
-    /// The rule that decides on a URI. A URI that its server may resolve to another
-    /// one (dot segments, backslashes, their percent-encoded forms, control characters)
-    /// is matched exactly or not at all, since it may leave the prefix it seems to be under.
+    /// The rule that decides on a URI. A URI that its server may take for another one
+    /// (dot segments, white space, needless percent-encoding) is matched exactly or not at
+    /// all, since it may leave the prefix it seems to be under, and evade a longer one.
     #[must_use]
     pub fn find_uri(&self, uri: &str) -> Option<&Rc<Rule>> {
-        let by_prefix = || if is_plain_uri(uri) { self.find_prefix(uri) } else { None };
+        let by_prefix = || if uri::is_plain(uri) { self.find_prefix(uri) } else { None };
         self.exact.get(uri).or_else(by_prefix)
     }
 
@@ -175,14 +176,4 @@ impl RuleTable {
             None => &mut self.exact, // INVARIANT: the entry was there or was just inserted
         }
     }
-}
-
-fn is_plain_uri(uri: &str) -> bool {
-    let lower = uri.to_ascii_lowercase();
-    let encoded = ["%2e", "%2f", "%5c", "%00", "\\"];
-    if encoded.iter().any(|bad| lower.contains(bad)) || lower.contains(char::is_control) {
-        return false;
-    }
-    let path = lower.split(['?', '#']).next().unwrap_or_default();
-    !path.split('/').any(|segment| segment == "." || segment == "..")
 }

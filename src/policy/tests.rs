@@ -158,6 +158,65 @@ fn a_uri_that_may_leave_its_prefix_is_not_under_it() {
 }
 
 #[test]
+fn whatwg_url_4_4_characters_that_are_cut_out_do_not_hide_dot_segments() {
+    for uri in [
+        "docs://public/.\t./private/a",
+        "docs://public/.\n./private/a",
+        "docs://public/\r../private/a",
+        "docs://public/.. ",
+        "docs://public/..\u{1}",
+        "docs://public/..\u{0}",
+        " docs://public/a",
+        "docs://public/a\u{a0}",
+        "docs://public/%0d../a",
+    ] {
+        let decided = outcome(&["docs.read"], "resources/read", resource(uri));
+        assert_eq!(decided, Outcome::Deny(Reason::NoRule), "{uri:?}");
+    }
+}
+
+#[test]
+fn rfc_3986_6_2_another_spelling_does_not_evade_the_longer_prefix() {
+    let table =
+        table(&[(&["*"], &[]), (&["docs://a/private/*", "http://a/private/*"], &["docs.read"])]);
+    for uri in [
+        "DOCS://a/private/x",
+        "docs://a/%70rivate/x",
+        "docs://a/priv\tate/x",
+        "docs://a/%zz",
+        "docs://a/%",
+        "HTTP://a/private/x",
+        "http://A/private/x",
+        "http:/a/private/x",
+        "http:a/private/x",
+        "http:///a/private/x",
+        "http://u@a/private/x",
+        "http://a:80/private/x",
+        "http://a:/private/x",
+        "http://a:080/private/x",
+        "http://%61/private/x",
+        "http://\u{ff41}/private/x",
+        "file://localhost/x",
+    ] {
+        assert!(table.find_uri(uri).is_none(), "{uri:?}");
+    }
+    for (uri, rule) in [
+        ("docs://A/private/x", "rules[0]"),
+        ("docs://a/private/x%20y%C3%A4", "rules[1]"),
+        ("docs://a/\u{e4}/{page}", "rules[0]"),
+        ("http://a:8080/private/x", "rules[0]"),
+        ("http://[::1]:8080/x", "rules[0]"),
+        ("http://[::1]/x", "rules[0]"),
+        ("http://a/private/x?q=..#f", "rules[1]"),
+        ("file:///x", "rules[0]"),
+        ("urn:x:Y", "rules[0]"),
+        ("x", "rules[0]"),
+    ] {
+        assert_eq!(table.find_uri(uri).map(|rule| rule.id.as_str()), Some(rule), "{uri:?}");
+    }
+}
+
+#[test]
 fn a_subscription_needs_every_object_it_names() {
     let listen = |resources: &[&str], tasks: &[&str]| Target::Subscription {
         resources: resources.iter().map(|&uri| uri.to_owned()).collect(),
