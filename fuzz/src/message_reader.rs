@@ -97,7 +97,9 @@ fn rewrite(data: &[u8]) -> Vec<u8> {
 fn tells_nothing_wrong(refusal: &Refusal, node: Option<&Node>) {
     let code = refusal.reason.json_rpc_code();
     assert!([-32700, -32600, -32602, -32020, -32022].contains(&code), "{code}");
-    let Some(id) = refusal.id.as_ref().and_then(|id| serde_json::to_string(id).ok()) else { return };
+    let Some(id) = refusal.id.as_ref().and_then(|id| serde_json::to_string(id).ok()) else {
+        return;
+    };
     for peer in Peer::ALL {
         let seen = node.and_then(|node| peer.read(node).id);
         assert_eq!(seen.as_ref(), Some(&id), "{peer:?}");

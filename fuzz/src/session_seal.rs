@@ -43,9 +43,8 @@ impl World<'_> {
         };
         // A fuzzer that looks into memory may present what was sealed before, but nothing else.
         let is_genuine = |sealed: &str, who: &Principal| {
-            open(&seals, sealed, who).is_none_or(|id| {
-                seals.seal(&id, who, &host).unwrap().as_deref() == Some(sealed)
-            })
+            open(&seals, sealed, who)
+                .is_none_or(|id| seals.seal(&id, who, &host).unwrap().as_deref() == Some(sealed))
         };
         for presented in [self.presented, self.id] {
             assert!(is_genuine(presented, &self.owner), "nobody sealed it: {presented:?}");

@@ -34,8 +34,9 @@ pub fn check(data: &[u8]) -> bool {
             assert_eq!(out.as_slice(), &stream[..sent.complete], "changed for nothing");
         }
     }
-    assert_eq!(end == Err(ListError::Truncated), end.is_err() && !sent.unfinished.is_empty()
-        && told.events.len() == sent.events.len());
+    if end == Err(ListError::Truncated) {
+        assert_ne!(sent.unfinished, "", "the stream ended between events");
+    }
     end.is_ok()
 }
 
@@ -62,7 +63,11 @@ pub(crate) fn chunks<'s>(mut stream: &'s [u8], sizes: &[usize]) -> Vec<&'s [u8]>
     chunks
 }
 
-fn filter(asked: Option<Asked>, stream: &[u8], sizes: &[usize]) -> (Vec<u8>, Result<(), ListError>) {
+fn filter(
+    asked: Option<Asked>,
+    stream: &[u8],
+    sizes: &[usize],
+) -> (Vec<u8>, Result<(), ListError>) {
     let id = Id::Integer(1);
     let expected = match asked {
         Some(asked) => Expected::For { asked, id: &id },
@@ -70,7 +75,9 @@ fn filter(asked: Option<Asked>, stream: &[u8], sizes: &[usize]) -> (Vec<u8>, Res
     };
     let mut filter = SseFilter::new(expected);
     let mut out = Vec::new();
-    for chunk in chunks(stream, sizes).into_iter().map(|chunk| (chunk, false)).chain([(&[][..], true)]) {
+    for chunk in
+        chunks(stream, sizes).into_iter().map(|chunk| (chunk, false)).chain([(&[][..], true)])
+    {
         match filter.push(chunk.0, chunk.1, &Reader) {
             Ok(bytes) => out.extend(bytes),
             Err(error) => {

@@ -39,13 +39,8 @@ pub struct Seen {
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Peer; 5] = [
-        Peer::LastWins,
-        Peer::FirstWins,
-        Peer::AnyCase,
-        Peer::EndsAtNul,
-        Peer::SnakeCase,
-    ];
+    pub const ALL: [Peer; 5] =
+        [Peer::LastWins, Peer::FirstWins, Peer::AnyCase, Peer::EndsAtNul, Peer::SnakeCase];
 
     /// The member that this peer takes for `name`.
     pub fn get<'n>(self, node: &'n Node, name: &str) -> Option<&'n Node> {
