@@ -1,7 +1,8 @@
-//! `json::read`: one strict answer to what a document says.
+//! `json::read` and `json::read_levels`: one strict answer to what a document says.
 //!
 //! What is accepted has none of the defects that the model finds, and says the same to
 //! the model and to `serde_json`. What is refused has the defect that is given as the reason.
+//! How many levels are kept changes nothing of that.
 
 use countersign::json::{self, JsonError, Value};
 use serde_json::Number;
@@ -11,6 +12,14 @@ use super::model::document::{Node, scan};
 /// Checks one document.
 pub fn check(data: &[u8]) -> bool {
     let read = json::read(data);
+    for levels in 0..6 {
+        let kept = json::read_levels(data, levels);
+        let agrees = match (&kept, &read) {
+            (Ok(kept), Ok(read)) => is_kept(kept, read, levels),
+            (kept, read) => kept == read,
+        };
+        assert!(agrees, "{levels} levels: {kept:?} of {read:?}");
+    }
     let Ok(text) = std::str::from_utf8(data) else {
         assert_eq!(read, Err(JsonError::NotUtf8));
         return false;
@@ -36,6 +45,25 @@ pub fn check(data: &[u8]) -> bool {
             }
             false
         }
+    }
+}
+
+/// Whether `kept` is the outermost `levels` of `read`.
+fn is_kept(kept: &Value<'_>, read: &Value<'_>, levels: usize) -> bool {
+    let inner = levels.checked_sub(1);
+    match (kept, read, inner) {
+        (Value::Array(kept), Value::Array(read), Some(inner)) => {
+            kept.len() == read.len() && kept.iter().zip(read).all(|(a, b)| is_kept(a, b, inner))
+        }
+        (Value::Object(kept), Value::Object(read), Some(inner)) => {
+            kept.len() == read.len()
+                && kept
+                    .iter()
+                    .zip(read.iter())
+                    .all(|((name, a), (other, b))| name == other && is_kept(a, b, inner))
+        }
+        (Value::Skipped, Value::Array(_) | Value::Object(_), inner) => inner.is_none(),
+        (kept, read, _) => kept == read,
     }
 }
 

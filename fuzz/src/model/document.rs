@@ -52,7 +52,16 @@ pub struct Scan {
 
 /// Reads a text.
 pub fn scan(text: &str) -> Scan {
-    let mut scanner = Scanner { rest: text, found: Scan::default() };
+    scan_as(text, false)
+}
+
+/// Reads a text as clients do that take bare words and lone surrogates for values.
+pub fn scan_leniently(text: &str) -> Scan {
+    scan_as(text, true)
+}
+
+fn scan_as(text: &str, lenient: bool) -> Scan {
+    let mut scanner = Scanner { rest: text, lenient, found: Scan::default() };
     match scanner.document() {
         Ok(value) => scanner.found.value = Some(value),
         Err(defect) => scanner.found.defects.push(defect),
@@ -66,6 +75,7 @@ const NEAR_RANGE_END: f64 = 1.797_693_134_862_31e308;
 
 struct Scanner<'a> {
     rest: &'a str,
+    lenient: bool,
     found: Scan,
 }
 
@@ -112,6 +122,7 @@ impl Scanner<'_> {
             'n' => self.expect("null").map(|()| Node::Null),
             't' => self.expect("true").map(|()| Node::Bool(true)),
             'f' => self.expect("false").map(|()| Node::Bool(false)),
+            _ if self.lenient => self.word(),
             _ => self.number(),
         }
     }
@@ -184,6 +195,10 @@ impl Scanner<'_> {
             'n' => '\n',
             'r' => '\r',
             't' => '\t',
+            'u' if self.lenient => {
+                let unit = self.unit()?;
+                char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
             'u' => {
                 let mut units = vec![self.unit()?];
                 if units.iter().all(|unit| matches!(unit, 0xd800..=0xdbff)) {
@@ -231,6 +246,15 @@ impl Scanner<'_> {
             return Err(JsonError::Syntax);
         }
         Ok(Node::Number(text.to_owned()))
+    }
+
+    /// `NaN`, `-Infinity`, numbers of any size.
+    fn word(&mut self) -> Scanned<Node> {
+        let ends = |c: char| !(c.is_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        let length = self.rest.find(ends).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        if word.is_empty() { Err(JsonError::Syntax) } else { Ok(Node::Number(word.to_owned())) }
     }
 
     fn digits(&mut self) -> Scanned<()> {
