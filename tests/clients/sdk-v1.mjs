@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {
-  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema, ResourceUpdatedNotificationSchema,
+  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema,
+  ResourceUpdatedNotificationSchema,
 } from '@modelcontextprotocol/sdk/types.js';
 
 /** How long the server may take to ask for the roots, which it does a third of a second after the start, in ms. */
@@ -22,7 +23,8 @@ const DOCUMENT = 'demo://resource/dynamic/text/1';
  * replaced.
  */
 export async function tour(url, headers = {}) {
-  const client = new Client({ name: 'tests', version: '1' }, { capabilities: { sampling: {}, elicitation: {}, roots: { listChanged: true } } });
+  const capabilities = { sampling: {}, elicitation: {}, roots: { listChanged: true } };
+  const client = new Client({ name: 'tests', version: '1' }, { capabilities });
   const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
   const asked = [];
   const told = [];
@@ -52,7 +54,9 @@ export async function tour(url, headers = {}) {
 
   await step('connect', () => client.connect(transport));
   const { sessionId, protocolVersion } = transport;
-  steps.server = { protocolVersion, ...client.getServerVersion(), capabilities: client.getServerCapabilities(), instructions: client.getInstructions() };
+  steps.server = {
+    protocolVersion, ...client.getServerVersion(), capabilities: client.getServerCapabilities(), instructions: client.getInstructions(),
+  };
   // Whatever else it asks comes on the stream of a request; this comes on that of the session.
   await until(() => asked.length > 0 && told.length > 0);
   await step('ping', () => client.ping());
@@ -71,7 +75,8 @@ export async function tour(url, headers = {}) {
   await step('roots', () => call('get-roots-list'));
   await step('progress', async () => {
     const seen = [];
-    const result = await call('trigger-long-running-operation', { duration: 0.3, steps: 3 }, { onprogress: (progress) => seen.push(progress) });
+    const onprogress = (progress) => seen.push(progress);
+    const result = await call('trigger-long-running-operation', { duration: 0.3, steps: 3 }, { onprogress });
     return { result, seen };
   });
   await step('cancellation', async () => {
@@ -97,7 +102,9 @@ export async function tour(url, headers = {}) {
   await step('resources/unsubscribe', () => client.unsubscribeResource({ uri: DOCUMENT }));
   await step('prompts/list', () => client.listPrompts());
   await step('prompts/get', () => client.getPrompt({ name: 'args-prompt', arguments: { city: 'Zurich' } }));
-  await step('completion, prompt', () => client.complete({ ref: { type: 'ref/prompt', name: 'completable-prompt' }, argument: { name: 'department', value: 'S' } }));
+  await step('completion, prompt', () => client.complete({
+    ref: { type: 'ref/prompt', name: 'completable-prompt' }, argument: { name: 'department', value: 'S' },
+  }));
   await step('completion, template', () => client.complete({
     ref: { type: 'ref/resource', uri: 'demo://resource/dynamic/text/{resourceId}' }, argument: { name: 'resourceId', value: '1' },
   }));
@@ -105,7 +112,8 @@ export async function tour(url, headers = {}) {
   await step('after the end', () => fetch(url, {
     method: 'POST',
     headers: {
-      ...headers, 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-session-id': sessionId, 'mcp-protocol-version': protocolVersion,
+      ...headers, 'content-type': 'application/json', accept: 'application/json, text/event-stream',
+      'mcp-session-id': sessionId, 'mcp-protocol-version': protocolVersion,
     },
     body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
   }).then(({ status }) => status));

@@ -101,7 +101,8 @@ describe('TypeScript SDK 2.x and Python SDK at the servers of the demo, both era
   for (const client of CLIENTS.filter(({ dpop }) => !dpop)) {
     for (const server of ['typescript', 'python']) {
       test(`${client.client}, ${server}`, async () => {
-        const [expected, ...seen] = await Promise.all([direct[server], ...fleet.stacks.map((stack) => through(stack, server))].map((url) => runSdk(client, { url })));
+        const urls = [direct[server], ...fleet.stacks.map((stack) => through(stack, server))];
+        const [expected, ...seen] = await Promise.all(urls.map((url) => runSdk(client, { url })));
         for (const steps of seen) {
           for (const [index, { step, outcome, value }] of steps.entries()) {
             const without = expected[index];
@@ -138,7 +139,9 @@ describe("Inspector's command line", () => {
     'resources/list': ['everything', ['--method', 'resources/list']],
     'prompts/get': ['everything', ['--method', 'prompts/get', '--prompt-name', 'args-prompt', '--prompt-args', 'city=Zurich']],
     'tools/list, 2026-07-28': ['typescript', ['--method', 'tools/list', '--protocol-era', 'modern']],
-    'tools/call, 2026-07-28': ['typescript', ['--method', 'tools/call', '--tool-name', 'search_docs', '--tool-arg', 'query=audit', '--protocol-era', 'modern']],
+    'tools/call, 2026-07-28': ['typescript', [
+      '--method', 'tools/call', '--tool-name', 'search_docs', '--tool-arg', 'query=audit', '--protocol-era', 'modern',
+    ]],
   };
   for (const [name, [server, args]] of Object.entries(runs)) {
     test(name, async () => {
@@ -161,7 +164,8 @@ describe("Inspector's command line", () => {
       [['tools/call', '--tool-name', UNNAMED], /not found/], [['resources/read', '--uri', `${SCOPED_URIS}1`], /images:read|scope/],
     ]) {
       const [stack] = fleet.stacks;
-      const { code, stderr, output } = await inspector(through(stack, 'everything'), await bearer(stack, 'everything'), ['--method', ...args]);
+      const url = through(stack, 'everything');
+      const { code, stderr, output } = await inspector(url, await bearer(stack, 'everything'), ['--method', ...args]);
       assert.notEqual(code, 0, output);
       assert.match(stderr + output, shown);
     }
@@ -172,7 +176,8 @@ describe("Inspector's command line", () => {
 function visible(result) {
   const hidden = ({ name, uriTemplate }) => [UNNAMED, SCOPED, 'internal_debug'].includes(name) || uriTemplate?.startsWith(SCOPED_URIS);
   const lists = ['tools', 'resourceTemplates'].filter((list) => Array.isArray(result?.[list]));
-  return lists.length ? { ...result, ...Object.fromEntries(lists.map((list) => [list, result[list].filter((entry) => !hidden(entry))])) } : result;
+  if (lists.length === 0) return result;
+  return { ...result, ...Object.fromEntries(lists.map((list) => [list, result[list].filter((entry) => !hidden(entry))])) };
 }
 
 /** The filter's configuration with one more server, whose every feature is allowed but tasks. */

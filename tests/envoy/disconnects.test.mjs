@@ -20,13 +20,16 @@ const SETTLE_LIMIT = 10_000;
 /** Time in which bytes that were sent arrive, in ms. */
 const ARRIVAL = 50;
 
-const LIST = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { tools: ['whoami', 'internal_debug'].map((name) => ({ name, inputSchema: {} })) } });
+const LIST = JSON.stringify({
+  jsonrpc: '2.0', id: 1, result: { tools: ['whoami', 'internal_debug'].map((name) => ({ name, inputSchema: {} })) },
+});
 const INITIALIZED = JSON.stringify({
   jsonrpc: '2.0', id: 1, result: { protocolVersion: LEGACY, capabilities: {}, serverInfo: { name: 'stub', version: '1' } },
 });
 const HELLO = 'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"hello"}}\n\n';
 const half = (text) => text.slice(0, text.length / 2);
 const json = (response) => response.writeHead(200, { 'content-type': 'application/json', connection: 'close' });
+const thenGone = (response, text) => response.write(text, () => setTimeout(() => response.destroy(), ARRIVAL));
 const sse = (response) => response.writeHead(200, { 'content-type': 'text/event-stream', connection: 'close' });
 
 /** What the MCP server does, after it has read the request unless it says otherwise. */
@@ -38,9 +41,9 @@ const SERVERS = {
   'a list, half': (response) => json(response).write(half(LIST)),
   'an event, half a list': (response) => sse(response).write(`${HELLO}data: ${half(LIST)}`),
   'an event, and half of another': (response) => sse(response).write(HELLO + half(HELLO)),
-  'a list, half, and gone': (response) => json(response).write(half(LIST), () => setTimeout(() => response.destroy(), ARRIVAL)),
-  'an event, half a list, and gone': (response) => sse(response).write(`${HELLO}data: ${half(LIST)}`, () => setTimeout(() => response.destroy(), ARRIVAL)),
-  'an event, half of another, and gone': (response) => sse(response).write(HELLO + half(HELLO), () => setTimeout(() => response.destroy(), ARRIVAL)),
+  'a list, half, and gone': (response) => thenGone(json(response), half(LIST)),
+  'an event, half a list, and gone': (response) => thenGone(sse(response), `${HELLO}data: ${half(LIST)}`),
+  'an event, half of another, and gone': (response) => thenGone(sse(response), HELLO + half(HELLO)),
 };
 
 const list = rpcMessage('tools/list');
@@ -164,11 +167,12 @@ for (const stack of fleet.stacks) {
         });
         await assertIdle(stack);
       }],
-      ...Object.entries(CLIENT_PHASES).map(([name, { record, server = 'silent', message, ...phase }]) => [`clients gone ${name}`, async () => {
+      ...Object.entries(CLIENT_PHASES).map(([name, phase]) => [`clients gone ${name}`, async () => {
+        const { record, server = 'silent', message, ...how } = phase;
         const what = typeof message === 'function' ? await message(stack) : message;
         behaviour = SERVERS[server];
         const token = await stack.token();
-        await assertRecords(stack, () => crowd(() => leave(stack, { token, message: what, ...phase })), assertIs(record));
+        await assertRecords(stack, () => crowd(() => leave(stack, { token, message: what, ...how })), assertIs(record));
         await assertIdle(stack);
       }]),
       ...HTTP2_PHASES.map((name) => [`clients gone ${name}, HTTP/2`, async () => {
@@ -183,7 +187,8 @@ for (const stack of fleet.stacks) {
         }, assertIs(record));
         await assertIdle(stack);
       }]),
-      ...Object.entries(SERVER_PHASES).map(([name, { message: { headers, body }, server, status, pause, record }]) => [`servers gone ${name}`, async () => {
+      ...Object.entries(SERVER_PHASES).map(([name, phase]) => [`servers gone ${name}`, async () => {
+        const { message: { headers, body }, server, status, pause, record } = phase;
         behaviour = SERVERS[server];
         const token = await stack.token();
         await assertRecords(stack, () => crowd(async () => {
@@ -231,7 +236,8 @@ async function leave(stack, { token, message: { method = 'POST', headers, body }
   const { host, hostname, port } = new URL(stack.origin);
   const head = [
     `${method} /typescript/mcp HTTP/1.1`, `host: ${host}`, `authorization: Bearer ${token}`, 'accept: application/json, text/event-stream',
-    ...(body ? ['content-type: application/json', `content-length: ${body.length}`] : []), ...headers.map((pair) => pair.join(': ')), '\r\n',
+    ...(body ? ['content-type: application/json', `content-length: ${body.length}`] : []),
+    ...headers.map((pair) => pair.join(': ')), '\r\n',
   ].join('\r\n');
   const bytes = { 'half head': half(head), head, half: head + half(body), all: head + body }[sent];
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
@@ -290,7 +296,8 @@ async function assertRecords(stack, run, check) {
 async function assertIdle(stack, except = []) {
   const active = async () => {
     const text = await (await fetch(`${stack.admin}/stats?filter=(http.mcp|cluster).*(_rq|_cx|_pending)_active$`)).text();
-    return text.trim().split('\n').filter((line) => !line.endsWith(': 0') && !except.some((cluster) => line.startsWith(`cluster.${cluster}.`)));
+    return text.trim().split('\n')
+      .filter((line) => !line.endsWith(': 0') && !except.some((cluster) => line.startsWith(`cluster.${cluster}.`)));
   };
   let left;
   await eventually(async () => {
@@ -301,7 +308,7 @@ async function assertIdle(stack, except = []) {
 
 /** It decides as before, and no virtual machine had to be replaced. */
 async function assertSound(stack) {
-  behaviour = (response) => json(response).end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: { content: [{ type: 'text', text: 'sound' }] } }));
+  behaviour = (response) => json(response).end('{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"sound"}]}}');
   const good = await whoami(stack);
   assert.equal(good.status, 200, good.text);
   assert.match(good.text, /sound/);

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, describe, test } from 'node:test';
 
-import { LEGACY, MODES, openSession, rpcMessage, sleep, startFleet, startStub } from './support.mjs';
+import { LEGACY, MODERN, MODES, openSession, rpcMessage, sleep, startFleet, startStub } from './support.mjs';
 
 /** How much faster time goes here. */
 const SCALE = 300;
@@ -47,9 +47,7 @@ const fleet = await startFleet({
     configuration.servers[0].methods.allow.push('subscriptions/listen');
     return configuration;
   },
-  edit: ({ static_resources: { listeners: [{ filter_chains: [{ filters: [{ typed_config: manager }] }] }] } }) => {
-    scale(manager);
-  },
+  edit: ({ static_resources: { listeners: [{ filter_chains: [{ filters: [{ typed_config: manager }] }] }] } }) => scale(manager),
 });
 after(async () => {
   await fleet.stop();
@@ -62,7 +60,9 @@ const STREAMS = {
     method: 'GET',
     headers: [['accept', 'text/event-stream'], ['mcp-protocol-version', LEGACY], ['mcp-session-id', await openSession(stack)]],
   }),
-  'subscriptions/listen': async () => ({ method: 'POST', ...rpcMessage('subscriptions/listen', { notifications: { toolsListChanged: true } }) }),
+  'subscriptions/listen': async () => ({
+    method: 'POST', ...rpcMessage('subscriptions/listen', { notifications: { toolsListChanged: true } }),
+  }),
 };
 
 describe('an hour of silence', { concurrency: true }, () => {
@@ -98,8 +98,17 @@ describe('an hour of silence', { concurrency: true }, () => {
 });
 
 describe('nothing is held back', () => {
+  const call = (era) => rpcMessage('tools/call', { name: 'whoami', arguments: {} }, { era });
+  const streams = {
+    ...STREAMS,
+    'a call': async () => ({ method: 'POST', ...call(MODERN) }),
+    'a call in a session': async (stack) => {
+      const { headers, body } = call(LEGACY);
+      return { method: 'POST', headers: [...headers, ['mcp-session-id', await openSession(stack)]], body };
+    },
+  };
   for (const stack of fleet.stacks) {
-    for (const [name, request] of Object.entries(STREAMS)) {
+    for (const [name, request] of Object.entries(streams)) {
       test(`${stack.name}: ${name}, the first byte of an event passes before the rest`, async () => {
         const { client, server } = await openStream(stack, await request(stack));
         for (const piece of [': ', 'hi', '\n', '\nid: 1\nda', 'ta: {"jsonrpc"', NOTIFICATION.slice(10), '\n', '\n']) {
@@ -127,7 +136,9 @@ async function openStream(stack, { method, headers, body = '' }) {
   await once(socket, 'connect');
   const lines = [
     ['host', host], ['authorization', `Bearer ${await stack.token()}`],
-    ...(body ? [['content-type', 'application/json'], ['accept', 'application/json, text/event-stream'], ['content-length', body.length]] : []),
+    ...(body ? [
+      ['content-type', 'application/json'], ['accept', 'application/json, text/event-stream'], ['content-length', body.length],
+    ] : []),
     ...headers, ['x-test-stream', String(socket.localPort)],
   ];
   let received = '';
