@@ -63,11 +63,12 @@ async function startEnvoy(config, adminPort) {
 function report(samples) {
   const print = (head, rows) => console.log(`\n${table(head, rows).join('\n')}`);
   console.log(`\nCPU time of Envoy, ${rounds} × ${requests} requests per lane: median of the rounds [quartiles]`);
-  print(['lane', 'µs/request', 'above router, µs', 'of the native chain'], lanes.map(({ id, name, peer }) => [
+  print(['lane', 'µs/request', 'above router, µs', 'of the native chain', 'router included'], lanes.map(({ id, name, peer, base }) => [
     name,
     show(figure(samples, { of: { [id]: 1 } }), 1),
-    id === ROUTER ? '' : show(figure(samples, { of: overhead(id) }), 1),
-    peer ? show(figure(samples, { of: overhead(id), to: overhead(peer) }), 2) : '',
+    id.startsWith(ROUTER) ? '' : show(figure(samples, { of: overhead(id, base) }), 1),
+    peer ? show(figure(samples, { of: overhead(id, base), to: overhead(peer, base) }), 2) : '',
+    peer ? show(figure(samples, { of: { [id]: 1 }, to: { [peer]: 1 } }), 2) : '',
   ]));
   print(['step, by subtraction', 'µs'], STEPS.map((step) => [step.name, show(figure(samples, step), 1)]));
   print(['target', 'measured', 'at most', ''], TARGETS.map((target) => {

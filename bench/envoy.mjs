@@ -5,15 +5,13 @@ import { readFileSync } from 'node:fs';
 
 import { renderBootstrap } from '../examples/demo/lib/envoy.mjs';
 import { BOOTSTRAPS } from '../examples/demo/lib/paths.mjs';
+import { LARGEST_BODY } from './bodies.mjs';
 import { ISSUER, RESOURCE } from './credentials.mjs';
 
 const TYPES = 'type.googleapis.com/envoy.extensions.filters.http';
 
 /** Tokens that Envoy's native JWT cache keeps. */
 const JWT_CACHE_SIZE = 1000;
-
-/** Largest body the native MCP filter reads, in bytes; its default of 8 KiB is too small to work with. */
-const MCP_MAX_BODY = 65_536;
 
 /** A filter chain, the router left out as in all of these, with the Wasm module in `file`. */
 export function wasmChain(name, file) {
@@ -75,7 +73,8 @@ export function nativeChain({ jwks, cache }) {
         '@type': `${TYPES}.mcp.v3.Mcp`,
         traffic_mode: 'REJECT_NO_MCP',
         reject_duplicate_keys: true,
-        max_request_body_size: MCP_MAX_BODY,
+        // Its default of 8 KiB is too small to work with.
+        max_request_body_size: LARGEST_BODY,
       },
     },
     {

@@ -4,6 +4,7 @@ import { sign } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { SHAPES, largeCall } from './bodies.mjs';
 import { RESOURCE, SigningKey, accessToken, dpopProof } from './credentials.mjs';
 import { countersignChain, nativeChain, wasmChain } from './envoy.mjs';
 import { noopModule, verifyingModule } from './wasm.mjs';
@@ -17,6 +18,11 @@ const MISS = 'wasmcustom.countersign.token_cache.misses';
 
 /** One request and no session. */
 const REVISION = '2026-07-28';
+const META = { 'io.modelcontextprotocol/protocolVersion': REVISION, 'io.modelcontextprotocol/clientCapabilities': {} };
+
+/** A call of 1 MiB takes some ten times the CPU of a small one, and its lanes no more of the run. */
+const LARGE_SHARE = 0.1;
+
 /** The tool that all lanes call. */
 const CALLED = 'search_docs';
 
@@ -34,6 +40,8 @@ export const FORBIDDEN = 'delete_doc';
  * - `counters`: counters of Envoy that each request must have raised by one; a lane that is not
  *   what its name says, such as a hit that misses, is an error
  * - `peer`: the lane of Envoy's own filters with which it is compared
+ * - `base`: the lane of the router with the same body, `ROUTER` unless told
+ * - `share`: of the requests of a round, all unless told
  */
 export function makeLanes(directory) {
   const keys = Object.fromEntries(['ES256', 'RS256', 'PS256', 'EdDSA'].map((alg) => [alg, new SigningKey(alg)]));
@@ -75,6 +83,23 @@ export function makeLanes(directory) {
     peer,
     log: options.log,
   });
+  const large = (shape) => {
+    const { name } = SHAPES[shape];
+    const token = accessToken(keys.ES256);
+    // As it is always the same, it is made once.
+    const calls = new Map();
+    const request = (tool = CALLED) => {
+      if (!calls.has(tool)) calls.set(tool, message({ authorization: `Bearer ${token}` }, tool, largeCall(shape, tool, META)));
+      return calls.get(tool);
+    };
+    const [base, peer] = [`${ROUTER}-${shape}`, `native-${shape}`];
+    return [
+      { id: base, name: `router only, 1 MiB: ${name}`, chain: [], request },
+      { ...native(peer, 'ES256', true), name: `native chain, 1 MiB: ${name}`, request, base },
+      { ...ours(shape, `1 MiB: ${name}`, { request, peer }), base },
+      { ...ours(`${shape}-hold`, `1 MiB: ${name}, hold`, { mode: 'hold', request, peer }), base },
+    ].map((lane) => ({ ...lane, share: LARGE_SHARE }));
+  };
   const dpop = { server: { dpop: { mode: 'required' } } };
 
   return [
@@ -101,11 +126,12 @@ export function makeLanes(directory) {
     ours('dpop-es256', 'DPoP, ES256', { request: proven('ES256'), peer: 'native-es256', ...dpop }),
     ours('dpop-es256-hold', 'DPoP, ES256, hold', { mode: 'hold', request: proven('ES256'), peer: 'native-es256', ...dpop }),
     ours('dpop-eddsa', 'DPoP, EdDSA (in the module)', { request: proven('EdDSA'), peer: 'native-es256', ...dpop }),
+    ...Object.keys(SHAPES).flatMap(large),
   ];
 }
 
 /** What a lane costs above the router. */
-export const overhead = (lane) => ({ [lane]: 1, [ROUTER]: -1 });
+export const overhead = (lane, base = ROUTER) => ({ [lane]: 1, [base]: -1 });
 
 /** One verification by the host, and a proof beyond that: what is ours of it. */
 const VERIFICATION = { verify: 1, noop: -1 };
@@ -118,6 +144,13 @@ export const TARGETS = [
   { name: 'DPoP ES256 / native ES256 chain without cache', of: overhead('dpop-es256'), to: overhead('native-es256'), limit: 1, digits: 2 },
   { name: '  in hold', of: overhead('dpop-es256-hold'), to: overhead('native-es256'), limit: 1, digits: 2 },
   { name: 'ES256 proof without its native verification, µs', of: OWN_PART_OF_PROOF, limit: 40, digits: 1 },
+  ...Object.entries(SHAPES).flatMap(([shape, { name }]) => {
+    const [base, to] = [`${ROUTER}-${shape}`, overhead(`native-${shape}`, `${ROUTER}-${shape}`)];
+    return [
+      { name: `1 MiB / native chain: ${name}`, of: overhead(shape, base), to, limit: 2, digits: 2 },
+      { name: '  in hold', of: overhead(`${shape}-hold`, base), to, limit: 2, digits: 2 },
+    ];
+  }),
 ];
 
 /** Where the time goes, in µs, by subtraction. */
@@ -139,30 +172,29 @@ export const STEPS = [
 ];
 
 /** A call as bytes, with credentials in `headers`. */
-function message(headers, tool = CALLED) {
+function message(headers, tool = CALLED, body = smallCall(tool)) {
   const { host, pathname } = new URL(RESOURCE);
-  const body = JSON.stringify({
-    jsonrpc: '2.0',
-    id: 1,
-    method: 'tools/call',
-    params: {
-      name: tool,
-      arguments: { query: 'proof of possession' },
-      _meta: { 'io.modelcontextprotocol/protocolVersion': REVISION, 'io.modelcontextprotocol/clientCapabilities': {} },
-    },
-  });
   const lines = Object.entries({
     host,
     'user-agent': 'countersign-bench',
     'content-type': 'application/json',
     accept: 'application/json, text/event-stream',
-    'content-length': body.length,
+    'content-length': Buffer.byteLength(body),
     'mcp-protocol-version': REVISION,
     'mcp-method': 'tools/call',
     'mcp-name': tool,
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.from(`POST ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
+}
+
+function smallCall(name) {
+  return JSON.stringify({
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'tools/call',
+    params: { name, arguments: { query: 'proof of possession' }, _meta: META },
+  });
 }
 
 /** What the host is to verify in each request of `verify`: as long as a proof's signing input is. */

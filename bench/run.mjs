@@ -14,7 +14,7 @@ const SETTLE = 10;
 
 /**
  * CPU time of `envoy` per request, in µs: an array by the id of each of `lanes` (see `lanes.mjs`),
- * with an entry per round. Lanes listen on `ports`, in the same order. `envoy` is
+ * with an entry per round of `requests`, or of a lane's share of them. Lanes listen on `ports`, in the same order. `envoy` is
  * `{ pid, counters(names) }`, `progress` is called with the number of each round; round 0 warms up
  * and is not counted.
  *
@@ -48,7 +48,8 @@ async function checkRefusal({ id, request, enforces = false }, port) {
 }
 
 /** One lane in one round. Its requests are signed before the clock starts. */
-async function batch({ id, request, counters = [] }, client, envoy, requests) {
+async function batch({ id, request, counters = [], share = 1 }, client, envoy, most) {
+  const requests = Math.ceil(most * share);
   const signed = Array.from({ length: requests }, () => request());
   const counted = await envoy.counters(counters);
   await sleep(SETTLE);

@@ -86,6 +86,21 @@ fn ghsa_qvqr_a_session_is_good_for_its_owner_alone() {
     }
 }
 
+/// agentgateway: a session begun where much is allowed was good where little is.
+#[test]
+fn ghsa_mvgg_a_session_is_good_at_its_server_alone() {
+    let mut two = config(HostMode::Hold);
+    two["servers"][1] = two["servers"][0].clone();
+    two["servers"][1]["resource"] = json!("https://mcp.example/other");
+    let mut driver = Driver::of(&two);
+    let mut both = claims("docs.read");
+    both["aud"] = json!([RESOURCE, "https://mcp.example/other"]);
+    let post = Request::post(&sign(both, "at+jwt")).with(SESSION, sealed("s"));
+    assert_eq!(driver.request(&post).reply, None);
+    let effects = driver.request(&post.with(":path", "/other"));
+    driver.denied(effects, 404, "session_unknown");
+}
+
 /// oatpp-mcp: session ids could be guessed.
 #[test]
 fn cve_2025_6515_a_guessed_session_id_opens_nothing() {
