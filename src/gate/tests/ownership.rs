@@ -90,8 +90,9 @@ fn ghsa_qvqr_a_session_is_good_for_its_owner_alone() {
 #[test]
 fn ghsa_mvgg_a_session_is_good_at_its_server_alone() {
     let mut two = config(HostMode::Hold);
-    two["servers"][1] = two["servers"][0].clone();
-    two["servers"][1]["resource"] = json!("https://mcp.example/other");
+    let mut other = two["servers"][0].clone();
+    other["resource"] = json!("https://mcp.example/other");
+    two["servers"].as_array_mut().unwrap().push(other);
     let mut driver = Driver::of(&two);
     let mut both = claims("docs.read");
     both["aud"] = json!([RESOURCE, "https://mcp.example/other"]);
