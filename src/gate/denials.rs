@@ -1,7 +1,9 @@
 //! From what the parser and the policy say to what the client is answered.
 
 use super::server::Server;
-use crate::mcp::{Era, Id, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target};
+use crate::mcp::{
+    Era, Id, MODERN_VERSION, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target,
+};
 use crate::policy::{Decision, Outcome, Reason};
 use crate::reply::{Challenge, ChallengeError, Code, Denial, RpcError};
 use crate::token::{ProofError, Requirement, TokenError};
@@ -52,12 +54,18 @@ pub(super) fn refused(refusal: Refusal) -> Denial {
     let code = match refusal.reason {
         RefusalReason::HeaderMismatch(_) => Code::HeaderMismatch,
         RefusalReason::UnsupportedVersion { .. } => Code::VersionUnsupported,
+        RefusalReason::RemovedMethod => Code::MethodUnknown,
         _ => Code::MessageMalformed,
     };
     let text = refusal.reason.to_string();
     let data = match &refusal.reason {
         RefusalReason::UnsupportedVersion { requested } => {
-            Some(serde_json::json!({ "supported": SUPPORTED_VERSIONS, "requested": requested }))
+            // The versions of `server/discover`: those of the other era are not asked for this way.
+            let supported: &[&str] = match refusal.era {
+                Some(Era::Modern) => &[MODERN_VERSION],
+                _ => &SUPPORTED_VERSIONS,
+            };
+            Some(serde_json::json!({ "supported": supported, "requested": requested }))
         }
         _ => None,
     };

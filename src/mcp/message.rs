@@ -147,6 +147,9 @@ pub enum RefusalReason {
         /// The version asked for, cut to 32 characters.
         requested: String,
     },
+    /// The method is one that revision 2026-07-28 took out.
+    #[error("the method is not of this protocol revision")]
+    RemovedMethod,
     /// A member name resembles the given protocol member without being it.
     #[error("a member name is too similar to \"{0}\"")]
     AmbiguousName(&'static str),
@@ -168,6 +171,7 @@ impl RefusalReason {
             Self::NotOneObject | Self::Batch | Self::BadEnvelope(_) | Self::AmbiguousName(_) => {
                 -32600
             }
+            Self::RemovedMethod => -32601,
             Self::BadParams(_) => -32602,
             Self::HeaderMismatch(_) => -32020,
             Self::UnsupportedVersion { .. } => -32022,
@@ -241,6 +245,18 @@ impl Message {
     }
 }
 
+/// Requests that revision 2026-07-28 no longer has (its changelog; SEP-2663 for tasks). A
+/// server that looks at the body less closely would run them as of the era before.
+const REMOVED_METHODS: [&str; 7] = [
+    "initialize",
+    "ping",
+    "logging/setLevel",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "tasks/list",
+    "tasks/result",
+];
+
 /// What is known of the message so far, for the refusal.
 struct Reader<'a> {
     headers: &'a StandardHeaders<'a>,
@@ -295,8 +311,13 @@ impl Reader<'_> {
             None => None,
         };
         let era = self.read_era(meta)?;
-        let operation = Operation::of(method, params)?;
         let required = era == Era::Modern && self.id.is_some();
+        if required && REMOVED_METHODS.contains(&method) {
+            let operation = Operation { method: method.to_owned(), target: Target::None };
+            self.headers.check_operation(&operation, required)?;
+            return Err(RefusalReason::RemovedMethod);
+        }
+        let operation = Operation::of(method, params)?;
         self.headers.check_operation(&operation, required)?;
         self.headers.check_params()?;
         match self.id.clone() {
@@ -477,9 +498,22 @@ mod tests {
         let expected =
             Message::Request { id: Id::Integer(1), era: Era::Modern, operation: call("echo") };
         assert_eq!(accepted(&body, MODERN_CALL), expected);
-        // A removed method is still an operation; policy decides on it.
-        let headers = StandardHeaders { method: Some("ping"), name: None, ..MODERN_CALL };
-        assert!(matches!(accepted(&modern("ping", ""), headers), Message::Request { .. }));
+    }
+
+    /// Whatever policy allows of the other era, and whatever parameters are missing.
+    #[test]
+    fn mcp_2026_07_28_removed_methods_are_not_found() {
+        for method in REMOVED_METHODS {
+            let headers = StandardHeaders { method: Some(method), name: None, ..MODERN_CALL };
+            let reason = refused(&modern(method, ""), headers);
+            assert_eq!((reason.json_rpc_code(), reason), (-32601, RefusalReason::RemovedMethod));
+            let lying = StandardHeaders { method: Some("tools/call"), ..headers };
+            assert_eq!(refused(&modern(method, ""), lying).json_rpc_code(), -32020);
+            let legacy = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"uri":"f:/a","taskId":"7"}}}}"#
+            );
+            accepted(&legacy, NO_HEADERS);
+        }
     }
 
     #[test]
