@@ -59,7 +59,7 @@ function allCases() {
   const vectors = vectorCases(process.env.VECTORS);
   if (vectors.length === 0) console.log('no VECTORS folder with json-test-suite: without JSONTestSuite');
   const valid = validMessages().map(({ era, session, message }) => ({
-    kind: 'valid', note: `${message.method ?? 'answer'}`, headers: rightHeaders(era, message), body: Buffer.from(JSON.stringify(message)), session,
+    kind: 'valid', note: `${message.method ?? 'answer'}, ${era}${session ? ', in a session' : ''}`, headers: rightHeaders(era, message), body: Buffer.from(JSON.stringify(message)), session,
   }));
   const mutations = mutationCases(new Random(seed), Number(process.env.CASES ?? DEFAULT_MUTATIONS));
   return [...valid, ...attackCases(), ...vectors, ...mutations];

@@ -30,6 +30,8 @@ export function report(cases, outcomes, seed) {
     name, ...columns.map((column) => outcomes.filter(({ kinds: byServer }) => byServer[name] === column).length),
   ]));
   console.log();
+  for (const name of names) console.log(`${name} does not run: ${unknownMethods(cases, outcomes, name).join(', ') || 'nothing'}`);
+  console.log();
   const controls = Object.entries(CONTROLS).map(([name, read]) => [
     name, outcomes.filter(({ ran }, index) => compare(read(cases[index]), ran).disagreements.length > 0).length,
   ]);
@@ -42,6 +44,12 @@ export function report(cases, outcomes, seed) {
   const blind = controls.filter(([, count]) => count === 0);
   for (const [name] of blind) console.log(`a filter that ${name} would pass: this run proves nothing`);
   return wrong.length > 0 || bodies.size < MIN_BODIES || blind.length > 0 ? 1 : 0;
+}
+
+/** Valid messages that the filter allows and a server does not run: what a comparison with it cannot tell about. */
+function unknownMethods(cases, outcomes, name) {
+  const notes = cases.filter(({ kind }, index) => kind === 'valid' && outcomes[index].kinds[name] === 'not run').map(({ note }) => note);
+  return [...new Set(notes)];
 }
 
 function show(head, rows) {

@@ -21,6 +21,7 @@ const TARGETS = [
   { name: 'typescript-v1', process: 'typescript-v1', path: '/stateless', sessions: '/session' },
   { name: 'express', process: 'typescript-v1', path: '/express' },
   { name: 'python', process: 'python', path: '/stateless', sessions: '/session' },
+  { name: 'python, registered', process: 'python', path: '/registered' },
   { name: 'rmcp', process: 'rmcp', path: '/stateless', sessions: '/session' },
 ];
 

@@ -14,6 +14,17 @@ export function record(method, params) {
   (ran[current.getStore() ?? 'unattributed'] ??= []).push({ method, params: named });
 }
 
+/** Notes the messages of `methods`, whose handlers are already in the map of an SDK's server. */
+export function watch(handlers, methods) {
+  for (const method of methods) {
+    const handler = handlers.get(method);
+    handlers.set(method, (message, ...rest) => {
+      record(method, message.params);
+      return handler(message, ...rest);
+    });
+  }
+}
+
 /** A handler of `node:http`: answers `/ran`, and gives everything else to the handler of its path. */
 export function serve(handlers) {
   return (request, response) => {

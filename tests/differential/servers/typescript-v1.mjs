@@ -10,7 +10,7 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import * as types from '@modelcontextprotocol/sdk/types.js';
 import express from 'express';
 
-import { record, serve, sessions } from './record.mjs';
+import { record, serve, sessions, watch } from './record.mjs';
 
 const ANSWERS = [
   [types.PingRequestSchema, {}],
@@ -43,11 +43,8 @@ async function connected(options) {
   server.fallbackNotificationHandler = async ({ method, params }) => record(method, params);
   server.oninitialized = () => record('notifications/initialized');
   // No public way leads to what the SDK handles itself.
-  const initialize = server._requestHandlers.get('initialize');
-  server._requestHandlers.set('initialize', (request, extra) => {
-    record('initialize', request.params);
-    return initialize(request, extra);
-  });
+  watch(server._requestHandlers, ['initialize']);
+  watch(server._notificationHandlers, ['notifications/cancelled', 'notifications/progress']);
   const transport = new StreamableHTTPServerTransport(options);
   await server.connect(transport);
   return transport;

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 import { DEMO } from '../../../examples/demo/lib/paths.mjs';
-import { record, serve, sessions } from './record.mjs';
+import { record, serve, sessions, watch } from './record.mjs';
 
 const packages = createRequire(join(DEMO, 'package.json'));
 const { McpServer, ResourceTemplate, createMcpHandler } = await import(packages.resolve('@modelcontextprotocol/server'));
@@ -19,7 +19,6 @@ const OBJECTS = JSON.parse(readFileSync(new URL('objects.json', import.meta.url)
 /** Methods that are about no registered object; the SDK would answer most of them itself. */
 const LISTS = { 'tools/list': 'tools', 'prompts/list': 'prompts', 'resources/list': 'resources', 'resources/templates/list': 'resourceTemplates' };
 const EMPTY = ['logging/setLevel', 'resources/subscribe', 'resources/unsubscribe'];
-const BUILT_IN = ['initialize', 'ping', 'server/discover'];
 
 function createRecordingServer() {
   const server = new McpServer({ name: 'recording-typescript', version: '1.0.0' });
@@ -57,14 +56,13 @@ function createRecordingServer() {
   };
   protocol.fallbackNotificationHandler = async ({ method, params }) => record(method, params);
   // No public way leads to what the SDK handles itself.
-  for (const method of BUILT_IN) {
-    const handler = protocol._requestHandlers.get(method);
-    if (!handler) continue;
-    protocol._requestHandlers.set(method, (request, context) => {
-      record(method, request.params);
-      return handler(request, context);
-    });
-  }
+  watch(protocol._requestHandlers, ['initialize', 'ping']);
+  watch(protocol._notificationHandlers, ['notifications/cancelled', 'notifications/progress']);
+  const discover = protocol._ondiscover;
+  protocol._ondiscover = function observedDiscover() {
+    record('server/discover');
+    return discover.call(this);
+  };
   protocol.oninitialized = () => record('notifications/initialized');
   return server;
 }

@@ -74,13 +74,20 @@ impl ServerHandler for Recorder {
         Ok(())
     }
 
-    fn accepted_subscription_filter(&self, wanted: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+    fn accepted_subscription_filter(
+        &self,
+        wanted: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
         Some(wanted.clone())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let extensions = &context.request_context().extensions;
-        self.ran(extensions, "subscriptions/listen", json!({ "notifications": context.requested() }));
+        self.ran(
+            extensions,
+            "subscriptions/listen",
+            json!({ "notifications": context.requested() }),
+        );
         context.cancelled().await;
         Ok(())
     }
@@ -236,7 +243,11 @@ impl ServerHandler for Recorder {
         self.ran(&context.extensions, "notifications/roots/list_changed", ());
     }
 
-    async fn on_custom_notification(&self, notification: CustomNotification, context: Notification) {
+    async fn on_custom_notification(
+        &self,
+        notification: CustomNotification,
+        context: Notification,
+    ) {
         self.ran(&context.extensions, &notification.method, ());
     }
 }
