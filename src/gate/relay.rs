@@ -82,6 +82,12 @@ impl Relay {
         if end || (is_error && !from_upstream()) {
             return Ok((Relay::Pass, go_on));
         }
+        // What notifications and posted responses are accepted with. There is no body, though the
+        // end of the stream may come after the headers, as from the TypeScript SDK: none passes.
+        if status == Some(202) {
+            let effects = Effects { response_headers: vec![remove("content-length")], ..go_on };
+            return Ok((Relay::Swallow, effects));
+        }
         let content_type = headers.informative("content-type").map(essence).unwrap_or_default();
         let framing = match content_type.as_str() {
             "application/json" => Framing::Json,

@@ -60,6 +60,10 @@ const PROTOCOL_MEMBERS: [&str; 22] = [
     CLIENT_CAPABILITIES,
 ];
 
+/// JavaScript that copies an object member by member makes the value of this one the copy's
+/// prototype, where it finds the members that the object lacks.
+const PROTOTYPE: &str = "__proto__";
+
 /// Which generation of the protocol a message belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Era {
@@ -402,7 +406,8 @@ fn optional_object<'o, 'a>(
 }
 
 fn refuse_similar_names(object: &Object<'_>) -> Result<(), RefusalReason> {
-    match similar_name(object, &PROTOCOL_MEMBERS) {
+    let prototype = object.get(PROTOTYPE).map(|_| PROTOTYPE);
+    match prototype.or_else(|| similar_name(object, &PROTOCOL_MEMBERS)) {
         Some(member) => Err(AmbiguousName(member)),
         None => Ok(()),
     }
@@ -428,15 +433,26 @@ pub(super) fn resembles(name: &str, member: &str) -> bool {
     folded(name).eq(folded(member))
 }
 
-/// Protocol members are ASCII, so only characters with an ASCII letter among their
-/// case variants matter: the two of Unicode simple case folding, and the two that
-/// per-character upper- or lower-casing adds (dotless and dotted i).
+/// Protocol members are ASCII, so only characters with ASCII letters among their case
+/// variants matter: the two of Unicode simple case folding, the two that per-character
+/// upper- or lower-casing adds (dotless and dotted i), and those that full case folding
+/// makes several letters of (sharp s and the Latin ligatures).
 pub(super) fn folded(name: &str) -> impl Iterator<Item = char> {
-    name.chars().filter(|c| *c != '_').map(|c| match c {
-        '\u{017f}' => 's',
-        '\u{212a}' => 'k',
-        '\u{0130}' | '\u{0131}' => 'i',
-        _ => c.to_ascii_lowercase(),
+    name.chars().filter(|c| *c != '_').flat_map(|c| {
+        let (first, others) = match c {
+            '\u{017f}' => ('s', ""),
+            '\u{212a}' => ('k', ""),
+            '\u{0130}' | '\u{0131}' => ('i', ""),
+            '\u{00df}' | '\u{1e9e}' => ('s', "s"),
+            '\u{fb00}' => ('f', "f"),
+            '\u{fb01}' => ('f', "i"),
+            '\u{fb02}' => ('f', "l"),
+            '\u{fb03}' => ('f', "fi"),
+            '\u{fb04}' => ('f', "fl"),
+            '\u{fb05}' | '\u{fb06}' => ('s', "t"),
+            _ => (c.to_ascii_lowercase(), ""),
+        };
+        std::iter::once(first).chain(others.chars())
     })
 }
 
@@ -591,6 +607,10 @@ mod tests {
             (r#""arguments""#, r#""tas\u212aId":"t","arguments""#, "taskId"),
             (r#""arguments""#, r#""task_id":"t","arguments""#, "taskId"),
             (r#""arguments""#, r#""ref":{"Type":1},"arguments""#, "type"),
+            (r#""arguments""#, r#""noti\ufb01cations":{},"arguments""#, "notifications"),
+            (r#""arguments""#, r#""reque\ufb06State":"s","arguments""#, "requestState"),
+            (r#""arguments""#, r#""__proto__":{"task":{}},"arguments""#, PROTOTYPE),
+            (r#""arguments""#, r#""notifications":{"__proto__":{}},"arguments""#, PROTOTYPE),
             (r#""arguments""#, r#""notifications":{"TaskIds":[]},"arguments""#, "taskIds"),
             (
                 r#""arguments""#,

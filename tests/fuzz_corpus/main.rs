@@ -70,6 +70,7 @@ fn each_peer_is_deceived_by_what_it_stands_for() {
         (Peer::FirstWins, r#"{"name":"secret","name":"open"}"#),
         (Peer::AnyCase, r#"{"name":"open","NAME":"secret"}"#),
         (Peer::EndsAtNul, r#"{"name":"open","name\u0000":"secret"}"#),
+        (Peer::Prototypes, r#"{"__proto__":{"name":"secret"}}"#),
     ] {
         let message = format!(r#"{{"method":"tools/call","params":{params}}}"#);
         let seen = peer.read(&scan(&message).value.unwrap());

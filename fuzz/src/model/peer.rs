@@ -20,6 +20,9 @@ pub enum Peer {
     /// The member's name in Python, wherever there is one: pydantic's
     /// `populate_by_name`.
     SnakeCase,
+    /// A name that is absent is looked for in `__proto__`: JavaScript that copies what it
+    /// parsed member by member into another object.
+    Prototypes,
 }
 
 /// What a peer sees in a message.
@@ -39,8 +42,14 @@ pub struct Seen {
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Peer; 5] =
-        [Peer::LastWins, Peer::FirstWins, Peer::AnyCase, Peer::EndsAtNul, Peer::SnakeCase];
+    pub const ALL: [Peer; 6] = [
+        Peer::LastWins,
+        Peer::FirstWins,
+        Peer::AnyCase,
+        Peer::EndsAtNul,
+        Peer::SnakeCase,
+        Peer::Prototypes,
+    ];
 
     /// The member that this peer takes for `name`.
     pub fn get<'n>(self, node: &'n Node, name: &str) -> Option<&'n Node> {
@@ -58,6 +67,8 @@ impl Peer {
             Peer::SnakeCase => {
                 last(&|member| member == in_python(name)).or_else(|| last(&|member| member == name))
             }
+            Peer::Prototypes => last(&|member| member == name)
+                .or_else(|| self.get(last(&|member| member == "__proto__")?, name)),
         }
     }
 
@@ -117,20 +128,9 @@ impl Peer {
     }
 }
 
-/// Some libraries compare what becomes of each letter in upper case, others in lower case.
+/// Some libraries compare what becomes of both in upper case, others in lower case.
 fn is_same_but_for_case(one: &str, other: &str) -> bool {
-    let lower = |text: &str| text.to_lowercase();
-    let upper = |text: &str| -> String { text.chars().map(upper_letter).collect() };
-    lower(one) == lower(other) || upper(one) == upper(other)
-}
-
-/// Simple case mapping: one letter stays one letter.
-fn upper_letter(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(only), None) => only,
-        _ => c,
-    }
+    one.to_lowercase() == other.to_lowercase() || one.to_uppercase() == other.to_uppercase()
 }
 
 /// The attribute of the Python SDK's model for a member.

@@ -84,6 +84,21 @@ fn ghsa_345p_a_list_on_the_stream_of_another_request_does_not_pass() {
     assert_eq!(driver.response_body("anything", false).response_body, None);
 }
 
+/// The TypeScript SDK ends the stream after the headers, which have no media type.
+#[test]
+fn mcp_2025_11_25_an_accepted_notification_has_no_body() {
+    let request = Request::post(&token("docs.read")).line("mcp-session-id", sealed("s"));
+    let told = notification("notifications/initialized");
+    let (mut driver, _) = Driver::sent(HostMode::Hold, &request, &told);
+    let effects = driver.response(&[(":status", "202")], false);
+    assert_eq!((effects.flow, effects.reply), (Flow::Continue, None));
+    assert_eq!(text(driver.response_body("", true)), "");
+    assert_eq!(driver.done()["outcome"], "allow");
+    let (mut driver, _) = Driver::sent(HostMode::Hold, &request, &told);
+    driver.response(&[(":status", "202"), JSON, ("content-length", "9")], false);
+    assert_eq!(text(driver.response_body(LIST, true)), "");
+}
+
 #[test]
 fn what_is_no_list_leaves_as_it_comes() {
     let request = Request::post(&token("docs.read")).line("mcp-session-id", sealed("s"));
