@@ -96,7 +96,7 @@ fn rewrite(data: &[u8]) -> Vec<u8> {
 /// A refusal may echo an id: then it is the one that every peer would answer.
 fn tells_nothing_wrong(refusal: &Refusal, node: Option<&Node>) {
     let code = refusal.reason.json_rpc_code();
-    assert!([-32700, -32600, -32602, -32020, -32022].contains(&code), "{code}");
+    assert!([-32700, -32600, -32601, -32602, -32020, -32022].contains(&code), "{code}");
     let Some(id) = refusal.id.as_ref().and_then(|id| serde_json::to_string(id).ok()) else {
         return;
     };

@@ -189,7 +189,7 @@ fn a_proof_is_for_its_method() {
                 let lines =
                     with(post_with_proof(&token, &client.prove(&claims)), ":method", method);
                 let stream = vm.stream();
-                stream.request_headers(with(lines, "mcp-session-id", "s1"), true);
+                stream.request_headers(with(lines, "mcp-protocol-version", "2025-11-25"), true);
                 stream
             };
             assert_forwarded(&proof_for(method));

@@ -126,7 +126,7 @@ fn a_list_on_a_legacy_get_stream_is_filtered() {
     for (flag, mode) in MODES {
         let vm = start(flag, mode);
         let mut lines = with(post(&token(&vm, "docs.read")), ":method", "GET");
-        lines = with(lines, "mcp-session-id", "s1");
+        lines = with(lines, "mcp-protocol-version", "2025-11-25");
         lines = with(lines, "last-event-id", "6");
         let stream = vm.stream();
         assert_eq!(stream.request_headers(lines, true), Outcome::Continue);
