@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 
-import { LEGACY, MATRIX, MODERN, rpcMessage, startFleet, startStub } from './support.mjs';
+import { LEGACY, MATRIX, MODERN, openSession as newSession, rpcMessage, startFleet, startStub } from './support.mjs';
 
 const CONNECT = 'mcp:connect';
 const READ = 'mcp:connect docs:read';
@@ -90,7 +90,12 @@ describe('a GET stream cannot show an unfiltered list', async () => {
   };
   let text;
   let split;
-  const stub = await startStub(async (_request, response) => {
+  const stub = await startStub(async (request, response) => {
+    if (request.method === 'POST') {
+      response.writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': 's' });
+      request.resume().on('end', () => response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: {} })));
+      return;
+    }
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     for (let at = 0; at < text.length; at += split) {
       response.write(text.slice(at, at + split));
@@ -110,10 +115,11 @@ describe('a GET stream cannot show an unfiltered list', async () => {
         test(`${stack.name}: ${name}, in pieces of ${size}`, async () => {
           text = framing;
           split = size;
+          const session = await newSession(stack);
           const response = await stack.send({
             method: 'GET',
             token: await stack.token({ scope: CONNECT }),
-            headers: [['accept', 'text/event-stream'], ['mcp-protocol-version', LEGACY], ['mcp-session-id', 's'], ['last-event-id', '1']],
+            headers: [['accept', 'text/event-stream'], ['mcp-protocol-version', LEGACY], ['mcp-session-id', session], ['last-event-id', '1']],
           });
           assert.equal(response.status, 200, response.text);
           assert.doesNotMatch(response.text, /internal_debug|delete_doc/);

@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { renderBootstrap } from '../../examples/demo/lib/envoy.mjs';
 import { BOOTSTRAPS, ENVOY, WASM } from '../../examples/demo/lib/paths.mjs';
-import { MATRIX, ROOT, resultText, rpcMessage, sleep, startFleet, startStub } from './support.mjs';
+import { LEGACY, MATRIX, MODERN, ROOT, resultText, rpcMessage, sleep, startFleet, startStub } from './support.mjs';
 
 /** Longest part of a token that may be found in a log by chance. */
 const PART = 16;
@@ -172,7 +172,8 @@ describe('headers of ours that the upstream forges are replaced', async () => {
     for (const method of ['tools/call', 'ping']) {
       test(`${stack.name}: ${method}`, async () => {
         const params = method === 'tools/call' ? { name: 'whoami', arguments: {} } : {};
-        const response = await stack.rpc(method, params, { token: await stack.token() });
+        const era = method === 'ping' ? LEGACY : MODERN;
+        const response = await stack.rpc(method, params, { era, token: await stack.token() });
         assert.doesNotMatch(response.raw, /forged/);
         assert.equal(response.all('x-countersign-decision-id').length, 1);
         assert.equal((await stack.recordOf(response)).outcome, 'allow');

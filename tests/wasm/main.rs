@@ -24,6 +24,7 @@ mod hostile_host;
 mod introspection;
 mod lists;
 mod mtls;
+mod ownership;
 mod shared_keys;
 mod support;
 mod traps;
