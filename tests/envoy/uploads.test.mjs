@@ -128,7 +128,8 @@ describe('slow uploads: one byte at a time', { concurrency: true }, () => {
       })));
       for (const { tool, status, text, took } of sent) {
         assert.equal(status, tool === 'whoami' ? 200 : 403, text);
-        assert.ok(took > 2000, `${took} ms`);
+        // A missing scope is told by the headers of 2026-07-28, which `stream` does not hold.
+        if (status === 200 || stack.mode === 'hold') assert.ok(took > 2000, `${took} ms`);
       }
       const { 'countersign.host_self_check.failed': failures } = await stack.counters();
       assert.equal(failures ?? 0, 0, 'the hold self-check tripped');
