@@ -91,7 +91,7 @@ fn without_a_key_no_session_begins() {
             drop(vm.take_trap());
             let told = stream.downstream();
             assert!(told.header("mcp-session-id") != Some(SERVERS_OWN), "{told:?}");
-            assert!(!told.status().is_some_and(|status| status < 400), "{told:?}");
+            assert!(told.status().is_none_or(|status| status >= 400), "{told:?}");
         }
     }
 }
