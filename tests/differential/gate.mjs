@@ -28,16 +28,18 @@ const LOG_DELAY = 1_000;
  * Starts Envoy with a policy under which everything may be done, by rules that tell the areas of
  * the resources apart: what the filter can read at all, it allows.
  *
+ * With `upstream`, a URL, it is in front of that server instead.
+ *
  * Returns `{ url, token, received, verdicts(), stop() }`: `received` are the bodies that came
  * through, as Buffers by case; `verdicts()` the audit records by decision id.
  */
-export async function startGate({ directory, mode }) {
+export async function startGate({ directory, mode, upstream: real }) {
   const { publicKey, privateKey } = await jose.generateKeyPair('ES256', { extractable: true });
   const key = { ...await jose.exportJWK(publicKey), kid: 'k', alg: 'ES256', use: 'sig' };
   const { received, server } = upstream();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port: upstreamPort } = server.address();
+  const upstreamPort = real?.port ?? server.address().port;
   const [port] = await freePorts(1);
   const url = resourceUrl(`http://127.0.0.1:${port}`, 'typescript');
   const envoy = await startEnvoy({
@@ -46,6 +48,7 @@ export async function startGate({ directory, mode }) {
     directory,
     backends: { issuer: ISSUER, ports: { idp: upstreamPort, mcp_typescript: upstreamPort, mcp_python: upstreamPort } },
     configure: () => configuration({ mode, url, key }),
+    edit: real && ((bootstrap) => rewritePaths(bootstrap, real.pathname)),
   });
   const token = await new jose.SignJWT({ client_id: 'differential', scope: 'all' })
     .setProtectedHeader({ alg: 'ES256', kid: 'k', typ: 'at+jwt' })
@@ -67,6 +70,12 @@ export async function startGate({ directory, mode }) {
       server.close();
     },
   };
+}
+
+/** Sends every route to that path. */
+function rewritePaths(bootstrap, path) {
+  const routed = JSON.stringify(bootstrap.static_resources).replaceAll('"prefix_rewrite":"/mcp"', `"prefix_rewrite":"${path}"`);
+  bootstrap.static_resources = JSON.parse(routed);
 }
 
 function configuration({ mode, url, key }) {
