@@ -11,7 +11,9 @@
 //! In both modes a body or trailers callback answers [`Flow::Pause`] until the
 //! decision is made, because a host releases the request at the first `Continue`.
 //! - `stream`: once the caller is authenticated the request's headers go upstream,
-//!   because the host shows the body only then. The body is withheld until decided.
+//!   because the host shows the body only then. The body is withheld until decided. What
+//!   the headers of revision 2026-07-28 claim is decided before they go, and again with
+//!   the body.
 //! - `hold`: nothing goes upstream before the decision.
 //!
 //! # INVARIANT
