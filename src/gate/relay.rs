@@ -101,6 +101,9 @@ impl Relay {
         {
             return Err(unreadable("an answer with a content coding"));
         }
+        // No client takes a list out of an error, whose own form is its reader's business. So it
+        // passes as it is, unless there is one in it all the same.
+        let reading = if is_error { Reading::Watched { id: reading.id() } } else { reading };
         let relay = Relay::reading(viewer, reading, framing);
         let response_headers =
             relay.outdated().iter().filter(|name| headers.has(name)).map(|name| remove(name));
@@ -267,6 +270,15 @@ impl View for Sight<'_> {
 }
 
 impl Reading {
+    /// The id of the request that is answered.
+    fn id(&self) -> Option<Id> {
+        match self {
+            Reading::Asked { id, .. } => Some(id.clone()),
+            Reading::Watched { id } => id.clone(),
+            Reading::Replayed => None,
+        }
+    }
+
     fn expected(&self) -> Expected<'_> {
         match self {
             Reading::Asked { asked, id } => Expected::For { asked: *asked, id },
@@ -303,12 +315,7 @@ fn read(body: &dyn Buffer) -> Result<Vec<u8>, String> {
 /// The headers are out already, so the refusal goes in the body: as the JSON-RPC error
 /// that answers the request, in the framing the client expects.
 fn refuse(reading: &Reading, framing: Framing, reason: &str) -> Refused {
-    let id = match reading {
-        Reading::Asked { id, .. } => Some(id),
-        Reading::Watched { id } => id.as_ref(),
-        Reading::Replayed => None,
-    };
-    let error = error_body(id, &Code::ListUnreadable.rpc_error());
+    let error = error_body(reading.id().as_ref(), &Code::ListUnreadable.rpc_error());
     let body = match framing {
         Framing::Json => error,
         Framing::Sse => [b"data: ".as_slice(), &error, b"\n\n"].concat(),

@@ -237,6 +237,17 @@ fn errors_of_the_server_pass() {
     let mut driver = reader();
     driver.response(&[(":status", "500"), JSON], false);
     assert_eq!(driver.response_body(error, true).response_body, None);
+
+    // What another gateway on the way answers is no message of MCP.
+    let mut driver = reader();
+    driver.response(&[(":status", "429"), JSON], false);
+    let effects = driver.response_body(r#"{"detail":["quota"],"tools":[]}"#, true);
+    assert_eq!((effects.flow, effects.response_body), (Flow::Continue, None));
+    assert_eq!(driver.done()["outcome"], "allow");
+
+    let mut driver = reader();
+    driver.response(&[(":status", "400"), JSON], false);
+    assert_eq!(text(driver.response_body(LIST, true)), UNREADABLE);
 }
 
 #[test]
