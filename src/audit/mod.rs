@@ -57,6 +57,10 @@ pub struct Record {
     /// What the method is applied to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<Object>,
+    /// Whether method and object are what the headers of a 2026-07-28 request claim: it was
+    /// refused for them before its body was there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub claimed: bool,
     /// MCP revision as the request states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Text>,

@@ -20,6 +20,7 @@ fn bare() -> Record {
         http_method: None,
         method: None,
         object: None,
+        claimed: false,
         revision: None,
         session: None,
         scopes_required: Vec::new(),

@@ -73,6 +73,7 @@ impl Account {
             http_method: headers.informative(":method").map(Text::new),
             method: None,
             object: None,
+            claimed: false,
             revision: None,
             session: None,
             scopes_required: Vec::new(),

@@ -399,6 +399,7 @@ impl Gate {
             policy::Outcome::Allow => Ok(Some(operation)),
             policy::Outcome::Deny(reason) if reason.asks_for_another_token() => {
                 self.account.operation(&operation);
+                self.account.note(|record| record.claimed = true);
                 self.account.judged(&decision);
                 denial(&decision, &arrival.server, &operation, None).map_or(Ok(None), Err)
             }

@@ -63,6 +63,12 @@ fn mcp_2026_07_28_in_stream_mode_the_server_learns_what_is_called() {
 fn mcp_2026_07_28_in_stream_mode_a_missing_scope_is_told_before_anything_goes_upstream() {
     let (request, _) = modern("tools/call", Some("delete"));
     let mut driver = Driver::new(HostMode::Stream);
+    driver.request(&request);
+    let record = driver.done();
+    assert_eq!((&record["method"], &record["claimed"]), (&json!("tools/call"), &json!(true)));
+    assert_eq!(record["object"], json!({ "kind": "tool", "name": "delete" }));
+
+    let mut driver = Driver::new(HostMode::Stream);
     let effects = driver.request(&request);
     let reply = driver.denied(effects, 403, "scope_missing");
     assert!(header(&reply, "www-authenticate").is_some_and(|line| line.contains("docs.admin")));
