@@ -11,7 +11,7 @@ use crate::reply::{Code, Denial};
 use crate::token::{Caller, Secret};
 
 /// The header of sessions (MCP 2025-11-25, "Session Management").
-const SESSION_HEADER: &str = "mcp-session-id";
+pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 
 /// A request whose caller is known.
 pub(super) struct Admitted {

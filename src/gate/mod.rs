@@ -41,7 +41,7 @@ pub use server::{AuditSettings, Enforcement, HostMode, Server, TaskBinding};
 pub use worker::Worker;
 
 use account::{Account, Sender, caller_fields, object};
-use admitted::{Admitted, SessionsInAnswer};
+use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
 };
@@ -686,7 +686,11 @@ impl Gate {
             // The MCP server answers a body it was not shown. A refusal may pass.
             state if status.is_some_and(|status| status >= 400) => {
                 self.account.note(|record| record.upstream_status = status);
-                let response_headers = self.response_edits(headers);
+                let mut response_headers = self.response_edits(headers);
+                if headers.has(SESSION_HEADER) {
+                    // Nobody is told a server's own session id.
+                    response_headers.push(HeaderEdit::Remove(SESSION_HEADER.to_owned()));
+                }
                 return Ok((state, Effects { response_headers, ..go_on() }));
             }
             _ => {

@@ -310,9 +310,10 @@ fn an_error_before_the_decision_passes_without_forged_headers() {
     for mode in BOTH_MODES {
         let mut driver = Driver::new(mode);
         driver.request(&Request::post(&token("docs.read")));
-        let forged = [(":status", "413"), ("x-countersign-decision-id", "f")];
+        let forged =
+            [(":status", "413"), ("x-countersign-decision-id", "f"), ("mcp-session-id", "s")];
         let effects = driver.response(&forged, false);
-        let edits = [remove("x-countersign-decision-id"), decision_id()];
+        let edits = [remove("x-countersign-decision-id"), decision_id(), remove("mcp-session-id")];
         assert_eq!(effects.response_headers, edits);
         assert_eq!((effects.flow, effects.reply), (Flow::Continue, None));
         let record = driver.done();
