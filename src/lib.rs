@@ -17,6 +17,7 @@ pub mod host;
 pub mod json;
 pub mod mcp;
 pub mod policy;
+pub mod rate;
 pub mod reply;
 pub mod token;
 mod url;

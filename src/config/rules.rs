@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::compile::Notes;
-use super::document::{NamedRule, RuleDpop, Server, ToolRule, UriRule};
+use super::document::{PromptRule, ResourceRule, RuleBinding, Server, ToolRule};
 use super::metadata::check_scopes;
 use super::problem::nearest;
 use crate::mcp::ParamHeader;
-use crate::policy::{Introspect, Pattern, Rule, RuleTable, ServerPolicy};
+use crate::policy::{
+    DenyTable, Introspect, ObjectRules, Pattern, Rule, RuleTable, ServerPolicy, Settings,
+};
 use crate::token::Requirement;
 
 /// Methods that reach a protected object, and whose rules decide on them.
@@ -58,7 +60,14 @@ pub(super) fn compile(
     if methods.is_empty() && tools.is_empty() && prompts.is_empty() && resources.is_empty() {
         notes.warn(path, "permits nothing: it has neither methods nor rules");
     }
-    ServerPolicy::new(methods, tools, prompts, resources).with_dpop(server.dpop.mode)
+    let of = |allow| ObjectRules { allow, deny: DenyTable::default() };
+    let settings = Settings {
+        resource: server.resource.clone(),
+        dpop: server.dpop.mode,
+        mtls: server.mtls.mode,
+        ..Settings::default()
+    };
+    ServerPolicy::new(methods, of(tools), of(prompts), of(resources), settings)
 }
 
 /// Whether a rule takes tokens that are not bound to a key.
@@ -66,7 +75,7 @@ pub(super) fn take_unbound(server: &Server) -> bool {
     let tools = server.tools.rules.iter().map(|rule| rule.dpop);
     let prompts = server.prompts.rules.iter().map(|rule| rule.dpop);
     let uris = server.resources.rules.iter().map(|rule| rule.dpop);
-    tools.chain(prompts).chain(uris).any(|dpop| dpop == Some(RuleDpop::Optional))
+    tools.chain(prompts).chain(uris).any(|dpop| dpop == Some(RuleBinding::Optional))
 }
 
 /// What rules of a server can demand.
@@ -80,7 +89,7 @@ struct RuleText<'d> {
     member: &'static str,
     names: &'d [String],
     scopes: &'d [String],
-    dpop: Option<RuleDpop>,
+    dpop: Option<RuleBinding>,
     introspect: Option<Introspect>,
     param_headers: Option<&'d BTreeMap<String, String>>,
 }
@@ -98,8 +107,8 @@ impl<'d> From<&'d ToolRule> for RuleText<'d> {
     }
 }
 
-impl<'d> From<&'d NamedRule> for RuleText<'d> {
-    fn from(rule: &'d NamedRule) -> Self {
+impl<'d> From<&'d PromptRule> for RuleText<'d> {
+    fn from(rule: &'d PromptRule) -> Self {
         RuleText {
             member: "names",
             names: &rule.names,
@@ -111,8 +120,8 @@ impl<'d> From<&'d NamedRule> for RuleText<'d> {
     }
 }
 
-impl<'d> From<&'d UriRule> for RuleText<'d> {
-    fn from(rule: &'d UriRule) -> Self {
+impl<'d> From<&'d ResourceRule> for RuleText<'d> {
+    fn from(rule: &'d ResourceRule) -> Self {
         RuleText {
             member: "uris",
             names: &rule.uris,
@@ -191,12 +200,13 @@ fn add_rule(
     let rule = Rc::new(Rule {
         scopes: text.scopes.iter().cloned().collect::<BTreeSet<_>>(),
         dpop: text.dpop.map(|dpop| match dpop {
-            RuleDpop::Optional => Requirement::Optional,
-            RuleDpop::Required => Requirement::Required,
+            RuleBinding::Optional => Requirement::Optional,
+            RuleBinding::Required => Requirement::Required,
         }),
         introspect: text.introspect,
         param_headers: param_headers(notes, &format!("{id}.param_headers"), text.param_headers),
         id,
+        ..Rule::default()
     });
     for (index, name) in text.names.iter().enumerate() {
         let path = format!("{list}[{index}]");

@@ -1,6 +1,7 @@
 //! Compiles `servers`: the MCP servers, how requests find them, and what they demand.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::compile::Notes;
 use super::document::{self, Match};
@@ -8,7 +9,7 @@ use super::issuers::{Known, KnownIssuer};
 use super::problem::did_you_mean;
 use super::url::{Authority, Url, ambiguity};
 use super::{metadata, proofs, rules, sessions};
-use crate::gate::Server;
+use crate::gate::{Policies, Server};
 use crate::token::IntrospectedTokens;
 
 /// Where metadata documents are (RFC 9728 section 3).
@@ -70,7 +71,10 @@ fn compile_one(
         metadata_document,
         scopes_supported: server.metadata.scopes_supported,
         task_binding,
-        policy,
+        policies: Policies { own: Rc::new(policy), ..Policies::default() },
+        instance_header: None,
+        hides_objects: true,
+        step_up_challenges: Vec::new(),
     })
 }
 

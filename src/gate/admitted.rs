@@ -1,9 +1,12 @@
 //! A request whose caller is known, and the session it is in.
 
+use std::rc::Rc;
+
 use super::arrival::Arrival;
 use super::headers::{HeaderEdit, Headers};
 use super::relay::Reading;
 use super::server::TaskBinding;
+use super::standing::Standing;
 use super::worker::Worker;
 use crate::host::{Host, HostError};
 use crate::mcp::{Asked, Id, Message, Operation, Principal, SessionSeals, Target, tasks};
@@ -17,6 +20,8 @@ pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 pub(super) struct Admitted {
     pub(super) arrival: Arrival,
     pub(super) caller: Caller,
+    /// The policy that judges the request, and who it judges.
+    pub(super) standing: Standing,
     /// The caller's token, where a rule may ask the issuer about it.
     pub(super) token: Option<Secret>,
     /// Whose sessions and tasks are the caller's.
@@ -66,7 +71,23 @@ impl Admitted {
         let session = arrival.headers.session.as_deref();
         let session = session.map(|sealed| open(sealed, &owner, &worker.sessions, host));
         let session = session.transpose()?;
-        Ok(Admitted { arrival, caller, token, owner, session })
+        let now = host.now();
+        let standing = Standing {
+            policy: Rc::clone(arrival.server.policies.in_force(now).0),
+            candidate: arrival.server.policies.candidate.clone(),
+            token: Rc::clone(&caller.token),
+            workload: caller.workload.clone(),
+            session: arrival.headers.session.clone(),
+            instance: None,
+            now,
+        };
+        Ok(Admitted { arrival, caller, standing, token, owner, session })
+    }
+
+    /// The issuer confirmed the token, perhaps with less than it says.
+    pub(super) fn confirmed(&mut self, caller: Caller) {
+        self.standing.token = Rc::clone(&caller.token);
+        self.caller = caller;
     }
 
     /// What the answer to a message is read for; `None` for nothing.

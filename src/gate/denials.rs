@@ -4,7 +4,7 @@ use super::server::Server;
 use crate::mcp::{
     Era, Id, MODERN_VERSION, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target,
 };
-use crate::policy::{Decision, Outcome, Reason};
+use crate::policy::{Decision, Reason};
 use crate::reply::{Challenge, ChallengeError, Code, Denial, RpcError};
 use crate::token::{ProofError, Requirement, TokenError};
 
@@ -80,7 +80,7 @@ pub(super) fn denial(
     operation: &Operation,
     request: Option<(&Id, Era)>,
 ) -> Option<Denial> {
-    let Outcome::Deny(reason) = decision.outcome else { return None };
+    let reason = decision.enforced_denial()?;
     let id = request.map(|(id, _)| id.clone());
     let denied = match (reason, request) {
         (Reason::MissingScope, _) => {
@@ -102,7 +102,7 @@ pub(super) fn denial(
         (Reason::MethodNotAllowed, Some((_, Era::Legacy))) => {
             Denial::new(Code::MethodDenied, "the method is not allowed")
         }
-        (Reason::NoRule, Some(_)) => Denial::new(Code::ObjectUnknown, "no rule names the object")
+        (_, Some(_)) => Denial::new(Code::ObjectUnknown, "no rule names the object")
             .with_error(RpcError::new(-32602, unknown_object(&operation.target))),
     };
     Some(denied.with_id(id))
@@ -115,7 +115,7 @@ pub(super) fn session_denial(
     server: &Server,
     not_allowed: Code,
 ) -> Option<Denial> {
-    let Outcome::Deny(reason) = decision.outcome else { return None };
+    let reason = decision.enforced_denial()?;
     Some(match reason {
         Reason::DpopRequired => Denial::new(Code::DpopRequired, "sessions take a DPoP-bound token")
             .with_challenge(challenge(server, Some(ChallengeError::InvalidToken))),

@@ -28,8 +28,10 @@ mod arrival;
 mod denials;
 mod event;
 mod headers;
+mod policies;
 mod relay;
 mod server;
+mod standing;
 mod worker;
 
 use std::rc::Rc;
@@ -37,7 +39,8 @@ use std::time::{Duration, SystemTime};
 
 pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
-pub use server::{AuditSettings, Enforcement, HostMode, Server, TaskBinding};
+pub use policies::{NamedPolicy, Policies, Rollback};
+pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, TaskBinding};
 pub use worker::Worker;
 
 use account::{Account, Sender, caller_fields, object};
@@ -52,7 +55,7 @@ use relay::{Reading, Relay, Viewer};
 use crate::audit::{Text, digest};
 use crate::host::Host;
 use crate::mcp::{Era, Message, Operation, Principal, read_message_and_params};
-use crate::policy::{self, Decision, Form, Introspect};
+use crate::policy::{Decision, Form, Introspect, ServerPolicy};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
 use crate::token::{Outcome, PeerConnection, Recency, Secret, Wait, Waited};
 
@@ -316,7 +319,10 @@ impl Gate {
         );
         match outcome {
             Outcome::Verified(caller) => {
-                let token = server.policy.may_introspect().then(|| Secret::new(credentials.token));
+                let token = server
+                    .policies
+                    .any(ServerPolicy::may_introspect)
+                    .then(|| Secret::new(credentials.token));
                 self.nonce.clone_from(&caller.nonce);
                 self.account
                     .note(|record| record.caller = Some(caller_fields(&caller, Sender::Proved)));
@@ -353,7 +359,7 @@ impl Gate {
         }
         if admitted.arrival.method != HttpMethod::Post {
             let server = &admitted.arrival.server;
-            let decision = server.policy.decide_session(&admitted.caller.token);
+            let decision = admitted.standing.policy.decide_session(&admitted.standing.identity());
             self.account.judged(&decision);
             if let Some(denied) = session_denial(&decision, server, Code::MethodNotAllowed) {
                 return Err(denied);
@@ -390,20 +396,20 @@ impl Gate {
     /// The denial that asks for another token. Others wait for the body, since their answer
     /// needs the id of the request, and since headers that lie have an error of their own.
     fn claimed_operation(&mut self, admitted: &Admitted) -> Result<Option<Operation>, Denial> {
-        let Admitted { arrival, caller, .. } = admitted;
+        let Admitted { arrival, standing, .. } = admitted;
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
             return Ok(None);
         };
-        let decision = arrival.server.policy.decide(&caller.token, &operation, Form::Request);
-        match decision.outcome {
-            policy::Outcome::Allow => Ok(Some(operation)),
-            policy::Outcome::Deny(reason) if reason.asks_for_another_token() => {
+        let decision = standing.policy.decide(&standing.identity(), &operation, Form::Request);
+        match decision.enforced_denial() {
+            None => Ok(Some(operation)),
+            Some(reason) if reason.asks_for_another_token() => {
                 self.account.operation(&operation);
                 self.account.note(|record| record.claimed = true);
                 self.account.judged(&decision);
                 denial(&decision, &arrival.server, &operation, None).map_or(Ok(None), Err)
             }
-            policy::Outcome::Deny(_) => Ok(None),
+            Some(_) => Ok(None),
         }
     }
 
@@ -498,8 +504,8 @@ impl Gate {
                 .read()
                 .ok_or_else(|| Denial::new(Code::HostFailure, "the host did not give the body"))?,
         };
-        let Arrival { server, headers, .. } = &admitted.arrival;
-        let mirrored = |target: &_| server.policy.param_headers(target);
+        let headers = &admitted.arrival.headers;
+        let mirrored = |target: &_| admitted.standing.policy.param_headers(target);
         let (message, params) =
             read_message_and_params(&bytes, &headers.standard(), &mirrored).map_err(refused)?;
         if let Message::Request { operation, .. } | Message::Notification { operation, .. } =
@@ -526,7 +532,7 @@ impl Gate {
         host: &dyn Host,
     ) -> Step {
         let decision = self.judge(&admitted, &message, host)?;
-        if let Some(recency) = decision.introspect {
+        if let Some(recency) = decision.obligations.introspect {
             let server = &admitted.arrival.server;
             let token = admitted.token.as_ref().map_or("", Secret::reveal);
             let recency = match recency {
@@ -543,7 +549,7 @@ impl Gate {
                 host,
             );
             match outcome {
-                Outcome::Verified(confirmed) => admitted.caller = confirmed,
+                Outcome::Verified(confirmed) => admitted.confirmed(confirmed),
                 Outcome::Waits(wait) => {
                     let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
                     return Ok((State::AwaitingWord { admitted, message, held, wait }, effects));
@@ -575,21 +581,21 @@ impl Gate {
         host: &dyn Host,
     ) -> Result<Decision, Denial> {
         let server = &admitted.arrival.server;
-        let (policy, token) = (&server.policy, &admitted.caller.token);
+        let (policy, identity) = (&admitted.standing.policy, admitted.standing.identity());
         let (decision, denied) = match message {
             Message::Request { id, era, operation } => {
-                let decision = policy.decide(token, operation, Form::Request);
+                let decision = policy.decide(&identity, operation, Form::Request);
                 let denied = denial(&decision, server, operation, Some((id, *era)))
                     .or_else(|| admitted.task_denial(operation, id, host));
                 (decision, denied)
             }
             Message::Notification { operation, .. } => {
-                let decision = policy.decide(token, operation, Form::Notification);
+                let decision = policy.decide(&identity, operation, Form::Notification);
                 let denied = denial(&decision, server, operation, None);
                 (decision, denied)
             }
             Message::Response { .. } => {
-                let decision = policy.decide_session(token);
+                let decision = policy.decide_session(&identity);
                 let denied = session_denial(&decision, server, Code::NotificationDenied);
                 (decision, denied)
             }
@@ -614,7 +620,7 @@ impl Gate {
         let request_headers =
             if held { self.request_edits(&admitted, operation, worker) } else { Vec::new() };
         let begins = era == Era::Legacy && operation.is_some_and(|o| o.method == "initialize");
-        let Admitted { arrival, caller, owner, session, .. } = admitted;
+        let Admitted { arrival, standing, owner, session, .. } = admitted;
         let sessions = match session {
             Some(session) => SessionsInAnswer::Same(session),
             None if begins => SessionsInAnswer::New,
@@ -622,7 +628,7 @@ impl Gate {
         };
         let relay = match reading {
             Some(reading) => {
-                let viewer = Viewer { server: arrival.server, caller: caller.token, owner, era };
+                let viewer = Viewer { server: arrival.server, standing, owner, era };
                 Relay::Read { viewer, reading }
             }
             None => Relay::Pass,

@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::event::{Buffer, Effects, Flow};
 use super::headers::{HeaderEdit, Headers, essence};
 use super::server::{Server, TaskBinding};
+use super::standing::Standing;
 use crate::host::Host;
 use crate::mcp::{
     AnswerWatch, Asked, Era, Expected, Feature, Filtered, Framing, Id, ListError, MAX_EVENT_LEN,
     Principal, SseFilter, Target, UnaskedLists, View, filter_answer, tasks,
 };
 use crate::reply::{Code, Denial, error_body};
-use crate::token::{AccessToken, Verified};
 
 /// Largest list response that is read, in bytes. The whole of it is in memory twice.
 pub(super) const MAX_LIST: usize = MAX_EVENT_LEN;
@@ -42,7 +42,7 @@ pub(super) enum Relay {
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub(super) server: Rc<Server>,
-    pub(super) caller: Rc<Verified<AccessToken>>,
+    pub(super) standing: Standing,
     pub(super) owner: Principal,
     pub(super) era: Era,
 }
@@ -234,7 +234,7 @@ struct Sight<'v> {
 impl View for Sight<'_> {
     /// The same decision as for a call.
     fn permits(&self, target: &Target) -> bool {
-        let Viewer { server, caller, owner, .. } = self.viewer;
+        let Viewer { server, standing, owner, .. } = self.viewer;
         match target {
             Target::Task(id) => match server.task_binding {
                 TaskBinding::Upstream => true,
@@ -242,12 +242,12 @@ impl View for Sight<'_> {
                     tasks::is_owned(id, &server.resource, owner, self.host).unwrap_or(false)
                 }
             },
-            target => server.policy.decide_target(caller, target).is_allow(),
+            target => standing.policy.shows(&standing.identity(), target),
         }
     }
 
     fn offers(&self, feature: Feature) -> bool {
-        let policy = &self.viewer.server.policy;
+        let policy = &self.viewer.standing.policy;
         match feature {
             Feature::Tools => policy.names_tools(),
             Feature::Prompts => policy.names_prompts(),
@@ -264,7 +264,7 @@ impl View for Sight<'_> {
     }
 
     fn token_life(&self) -> Duration {
-        let left = self.viewer.caller.expires_at.duration_since(self.host.now());
+        let left = self.viewer.standing.token.expires_at.duration_since(self.host.now());
         left.unwrap_or(Duration::ZERO)
     }
 }

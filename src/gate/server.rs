@@ -1,5 +1,6 @@
 //! What the gate enforces: the compiled configuration.
 
+use super::policies::Policies;
 use crate::mcp::SealKey;
 use crate::policy::ServerPolicy;
 use crate::token::{Demands, DpopPolicy, IssuerId, MtlsPolicy};
@@ -38,6 +39,28 @@ pub enum TaskBinding {
     Proxy,
     /// The MCP server, by the identity it is told.
     Upstream,
+}
+
+/// How the tokens of an issuer are improved.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum StepUpChallenge {
+    /// `insufficient_user_authentication` (RFC 9470 section 3).
+    #[default]
+    Rfc9470,
+    /// `insufficient_claims` with a claims challenge, to clients that declared that they
+    /// take one (Microsoft Entra ID, "Claims challenges").
+    Claims,
 }
 
 /// What the host lets a filter do (DESIGN.md, "Host modes").
@@ -94,7 +117,14 @@ pub struct Server {
     /// Who checks that a task belongs to its caller.
     pub task_binding: TaskBinding,
     /// What its callers may do.
-    pub policy: ServerPolicy,
+    pub policies: Policies,
+    /// The header that names the instance of an agent, in lowercase, if one does.
+    pub instance_header: Option<String>,
+    /// Whether what a caller must not see does not exist to it (in-band "unknown"), or is
+    /// forbidden (403).
+    pub hides_objects: bool,
+    /// How its issuers are asked for better authentication: see [`StepUpChallenge`].
+    pub step_up_challenges: Vec<(IssuerId, StepUpChallenge)>,
 }
 
 /// Settings of the audit record.
@@ -110,7 +140,7 @@ impl Server {
     /// Whether tasks are to be remembered: they can be asked for, and nobody else checks
     /// whose they are.
     pub(super) fn binds_tasks(&self) -> bool {
-        self.task_binding == TaskBinding::Proxy && self.policy.allows_tasks()
+        self.task_binding == TaskBinding::Proxy && self.policies.any(ServerPolicy::allows_tasks)
     }
 
     /// What it demands of callers.

@@ -62,7 +62,11 @@ impl Worker {
     pub fn prepare(&mut self, host: &dyn Host) -> Result<(), HostError> {
         let takes_proofs = self.servers.iter().any(|server| server.dpop.mode != Requirement::Off);
         // Without these, sessions cannot begin and tasks are nobody's; nothing else is lost.
-        if self.servers.iter().any(|server| server.policy.allows_method("initialize")) {
+        if self
+            .servers
+            .iter()
+            .any(|server| server.policies.any(|policy| policy.allows_method("initialize")))
+        {
             let _ = self.sessions.prepare(host);
         }
         if self.servers.iter().any(|server| server.binds_tasks()) {

@@ -3,9 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::decision::{Mode, StepUp};
+use super::limits::RateLimit;
 use super::uri;
 use crate::mcp::ParamHeader;
-use crate::token::Requirement;
+use crate::token::{IssuerId, Requirement};
 
 /// Which names a rule is for: one name, or all that start with a prefix.
 /// Compared byte for byte: tool names are case-sensitive (MCP "Tool Names").
@@ -28,19 +30,56 @@ pub enum PatternError {
     InnerWildcard,
 }
 
-/// What a rule asks of the caller.
-#[derive(Debug, PartialEq, Eq)]
+/// What a rule asks of the caller. Empty sets ask for nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// Where it stands in the configuration, such as `servers[0].tools.rules[1]`.
+    /// Its id: the configured one, or where it stands, such as `servers[0].tools.rules[1]`.
     pub id: String,
-    /// Scopes the caller's token must all carry.
+    /// Scopes the caller must hold, all of them.
     pub scopes: BTreeSet<String>,
+    /// Scopes of which the caller must hold one; the first is the one asked for.
+    pub any_scopes: Vec<String>,
+    /// Roles of which the user must have one.
+    pub roles: BTreeSet<String>,
+    /// Groups of which the user must be in one.
+    pub groups: BTreeSet<String>,
+    /// Tenants, of which the user's must be one.
+    pub tenants: BTreeSet<String>,
+    /// Subjects, of which the user must be one.
+    pub subjects: BTreeSet<String>,
+    /// Issuers, of which the token's must be one.
+    pub issuers: BTreeSet<IssuerId>,
+    /// Agents, of which the caller's must be one.
+    pub agents: BTreeSet<String>,
+    /// Whether user and agent must both be known, and be two.
+    pub on_behalf_of: bool,
+    /// What workloads may do without a user. All of the above but `issuers` is about users.
+    pub workloads: Vec<WorkloadGrant>,
+    /// How the user must have authenticated.
+    pub step_up: Option<Rc<StepUp>>,
     /// Whether the token must be bound to a DPoP key; `None` for what the server demands.
     pub dpop: Option<Requirement>,
+    /// Whether the token must be bound to a certificate; `None` for what the server demands.
+    pub mtls: Option<Requirement>,
     /// Whether the issuer is asked about the token.
     pub introspect: Option<Introspect>,
+    /// Rates that count its operations.
+    pub rates: Vec<Rc<RateLimit>>,
+    /// Whether its denials are enforced; `None` for what the server says.
+    pub mode: Option<Mode>,
     /// Headers that mirror arguments of the tools. A call in which one does not is no MCP.
     pub param_headers: Vec<ParamHeader>,
+}
+
+/// What a rule grants to workloads that call for nobody else (application permissions).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct WorkloadGrant {
+    /// Agents of the catalogue, by name.
+    pub agents: BTreeSet<String>,
+    /// Scopes the token must carry, all of them.
+    pub scopes: BTreeSet<String>,
+    /// Roles the workload itself must have, all of them.
+    pub permissions: BTreeSet<String>,
 }
 
 /// How recent the issuer's word on a token must be (RFC 7662).

@@ -1,10 +1,19 @@
 #![expect(clippy::arithmetic_side_effects, reason = "tests may panic")]
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::token::{Confirmation, IssuerId, Thumbprint, TokenId};
+use crate::token::{
+    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, SubjectKind,
+    Thumbprint, TokenId, Verified,
+};
+
+fn identity(token: &Verified<AccessToken>) -> Identity<'_> {
+    let context = RequestContext::default();
+    Identity { token, workload: None, context, now: SystemTime::UNIX_EPOCH }
+}
 
 fn caller(scopes: &[&str]) -> Verified<AccessToken> {
     Verified::assumed(AccessToken {
@@ -18,7 +27,16 @@ fn caller(scopes: &[&str]) -> Verified<AccessToken> {
         not_before: None,
         issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         token_id: Some(TokenId::new("id".to_owned())),
+        kind: SubjectKind::default(),
         roles: BTreeSet::new(),
+        groups: BTreeSet::new(),
+        actors: Vec::new(),
+        may_act: None,
+        agent: AgentClaims::default(),
+        consent: Consent::default(),
+        context: ContextClaims::default(),
+        authentication_contexts: BTreeSet::new(),
+        takes_claims_challenges: false,
         tenant: None,
         session: None,
         acr: None,
@@ -31,13 +49,7 @@ fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
     let mut table = RuleTable::default();
     for (index, (names, scopes)) in rules.iter().enumerate() {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        let rule = Rc::new(Rule {
-            id: format!("rules[{index}]"),
-            scopes,
-            dpop: None,
-            introspect: None,
-            param_headers: Vec::new(),
-        });
+        let rule = Rc::new(Rule { id: format!("rules[{index}]"), scopes, ..Rule::default() });
         for name in *names {
             table.insert(Pattern::parse(name).unwrap(), &rule).unwrap();
         }
@@ -45,17 +57,22 @@ fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
     table
 }
 
+fn rules(allow: RuleTable) -> ObjectRules {
+    ObjectRules { allow, deny: DenyTable::default() }
+}
+
 fn policy() -> ServerPolicy {
     let methods = ["initialize", "tools/list", "notifications/*", "subscriptions/listen"];
     ServerPolicy::new(
         methods.iter().map(|method| Pattern::parse(method).unwrap()).collect(),
-        table(&[
+        rules(table(&[
             (&["search", "get_*"], &["docs.read"]),
             (&["get_secret*"], &["docs.admin", "docs.read"]),
             (&["get_secret_hint"], &[]),
-        ]),
-        table(&[(&["*"], &[])]),
-        table(&[(&["docs://public/*"], &[]), (&["docs://private/*"], &["docs.read"])]),
+        ])),
+        rules(table(&[(&["*"], &[])])),
+        rules(table(&[(&["docs://public/*"], &[]), (&["docs://private/*"], &["docs.read"])])),
+        Settings::default(),
     )
 }
 
@@ -64,7 +81,7 @@ fn operation(method: &str, target: Target) -> Operation {
 }
 
 fn outcome(scopes: &[&str], method: &str, target: Target) -> Outcome {
-    policy().decide(&caller(scopes), &operation(method, target), Form::Request).outcome
+    policy().decide(&identity(&caller(scopes)), &operation(method, target), Form::Request).outcome
 }
 
 fn tool(name: &str) -> Target {
@@ -79,11 +96,14 @@ fn resource(uri: &str) -> Target {
 fn no_rules_means_deny() {
     let policy = ServerPolicy::deny_all();
     for target in [Target::None, tool("search"), resource("docs://public/a")] {
-        let decision =
-            policy.decide(&caller(&["docs.read"]), &operation("x", target), Form::Request);
+        let decision = policy.decide(
+            &identity(&caller(&["docs.read"])),
+            &operation("x", target),
+            Form::Request,
+        );
         assert!(!decision.is_allow());
     }
-    assert!(!policy.decide_session(&caller(&[])).is_allow());
+    assert!(!policy.decide_session(&identity(&caller(&[]))).is_allow());
 }
 
 #[test]
@@ -107,7 +127,7 @@ fn names_are_compared_byte_for_byte() {
 #[test]
 fn a_denial_for_scope_names_every_scope_of_the_operation() {
     let decision = policy().decide(
-        &caller(&["docs.read"]),
+        &identity(&caller(&["docs.read"])),
         &operation("tools/call", tool("get_secret_key")),
         Form::Request,
     );
@@ -130,10 +150,10 @@ fn unknown_methods_are_denied() {
 #[test]
 fn json_rpc_4_1_only_notification_methods_come_without_an_id() {
     let call = operation("tools/call", tool("search"));
-    let decision = policy().decide(&caller(&["docs.read"]), &call, Form::Notification);
+    let decision = policy().decide(&identity(&caller(&["docs.read"])), &call, Form::Notification);
     assert_eq!(decision.outcome, Outcome::Deny(Reason::MethodNotAllowed));
     let cancelled = operation("notifications/cancelled", Target::None);
-    assert!(policy().decide(&caller(&[]), &cancelled, Form::Notification).is_allow());
+    assert!(policy().decide(&identity(&caller(&[])), &cancelled, Form::Notification).is_allow());
 }
 
 #[test]
@@ -238,13 +258,7 @@ fn a_subscription_needs_every_object_it_names() {
 #[test]
 fn two_rules_for_one_pattern_conflict() {
     let mut table = table(&[(&["a", "b*"], &[])]);
-    let rule = Rc::new(Rule {
-        id: "late".to_owned(),
-        scopes: BTreeSet::new(),
-        dpop: None,
-        introspect: None,
-        param_headers: Vec::new(),
-    });
+    let rule = Rc::new(Rule { id: "late".to_owned(), scopes: BTreeSet::new(), ..Rule::default() });
     for pattern in ["a", "b*"] {
         let conflict = table.insert(Pattern::parse(pattern).unwrap(), &rule);
         assert_eq!(conflict, Err(Conflict { first: "rules[0]".to_owned() }));
@@ -275,13 +289,20 @@ fn dpop_policy(server: Requirement, rule: Option<Requirement>) -> ServerPolicy {
         scopes: BTreeSet::from(["docs.admin".to_owned()]),
         dpop: rule,
         introspect: Some(Introspect::Fresh),
-        param_headers: Vec::new(),
+        ..Rule::default()
     });
     tools.insert(Pattern::parse("tool").unwrap(), &rule).unwrap();
     let methods = ["tools/list", "initialize", "subscriptions/listen"];
     let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
     let resources = table(&[(&["docs://*"], &["docs.read"])]);
-    ServerPolicy::new(methods, tools, RuleTable::default(), resources).with_dpop(server)
+    let settings = Settings { dpop: server, ..Settings::default() };
+    ServerPolicy::new(
+        methods,
+        rules(tools),
+        rules(RuleTable::default()),
+        rules(resources),
+        settings,
+    )
 }
 
 #[test]
@@ -298,7 +319,7 @@ fn an_operation_that_takes_a_proof_is_denied_to_bearers() {
     ] {
         let policy = dpop_policy(server, rule);
         let decide = |caller: &Verified<AccessToken>, method, target| {
-            policy.decide(caller, &operation(method, target), Form::Request).outcome
+            policy.decide(&identity(caller), &operation(method, target), Form::Request).outcome
         };
         let admin = ["docs.admin"];
         assert_eq!(decide(&caller(&admin), "tools/call", tool("tool")), bearer);
@@ -309,9 +330,9 @@ fn an_operation_that_takes_a_proof_is_denied_to_bearers() {
             assert_eq!(decide(&caller(&admin), method, target.clone()), others);
             assert_eq!(decide(&bound_caller(&admin), method, target), Outcome::Allow);
         }
-        assert_eq!(policy.decide_session(&caller(&admin)).outcome, others);
+        assert_eq!(policy.decide_session(&identity(&caller(&admin))).outcome, others);
         // What is listed is what may be called.
-        assert_eq!(policy.decide_target(&caller(&admin), &tool("tool")).outcome, bearer);
+        assert_eq!(policy.decide_target(&identity(&caller(&admin)), &tool("tool")).outcome, bearer);
     }
 }
 
@@ -320,17 +341,21 @@ fn who_lacks_the_key_is_not_asked_for_scopes_first() {
     let policy = dpop_policy(Requirement::Required, None);
     let target = tool("tool");
     assert_eq!(
-        policy.decide_target(&caller(&[]), &target).outcome,
+        policy.decide_target(&identity(&caller(&[])), &target).outcome,
         Outcome::Deny(Reason::DpopRequired)
     );
     assert_eq!(
-        policy.decide_target(&bound_caller(&[]), &target).outcome,
+        policy.decide_target(&identity(&bound_caller(&[])), &target).outcome,
         Outcome::Deny(Reason::MissingScope)
     );
     let listen =
         |uri: &str| Target::Subscription { resources: vec![uri.to_owned()], tasks: vec![] };
     let decide = |target| {
-        policy.decide(&caller(&[]), &operation("subscriptions/listen", target), Form::Request)
+        policy.decide(
+            &identity(&caller(&[])),
+            &operation("subscriptions/listen", target),
+            Form::Request,
+        )
     };
     assert_eq!(decide(listen("docs://a")).outcome, Outcome::Deny(Reason::DpopRequired));
     assert_eq!(decide(listen("other://a")).outcome, Outcome::Deny(Reason::NoRule));
@@ -339,9 +364,12 @@ fn who_lacks_the_key_is_not_asked_for_scopes_first() {
 #[test]
 fn a_rule_may_ask_for_the_issuers_word() {
     let policy = dpop_policy(Requirement::Off, None);
-    let decision = policy.decide_target(&caller(&["docs.admin"]), &tool("tool"));
-    assert_eq!(decision.introspect, Some(Introspect::Fresh));
-    assert_eq!(policy.decide_target(&caller(&[]), &tool("plain")).introspect, None);
+    let decision = policy.decide_target(&identity(&caller(&["docs.admin"])), &tool("tool"));
+    assert_eq!(decision.obligations.introspect, Some(Introspect::Fresh));
+    assert_eq!(
+        policy.decide_target(&identity(&caller(&[])), &tool("plain")).obligations.introspect,
+        None
+    );
     assert!(policy.may_introspect());
     assert!(!self::policy().may_introspect());
 }

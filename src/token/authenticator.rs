@@ -107,7 +107,7 @@ impl Authenticator {
             Ok((token, origin)) => match admit(issuer, &token, demands, host.now()) {
                 Ok(()) => {
                     let evidence = Evidence { introspection: Some(origin), ..caller.evidence };
-                    Outcome::Verified(Caller { token, evidence, nonce: caller.nonce.clone() })
+                    Outcome::Verified(Caller { token, evidence, ..caller.clone() })
                 }
                 Err(error) => error.into(),
             },
@@ -198,14 +198,14 @@ impl Authenticator {
             }
             token
         };
-        Ok(Caller { token, evidence, nonce: None })
+        Ok(Caller { token, workload: None, evidence, nonce: None })
     }
 
     /// Whether the token of a caller is good here and now, and its sender the one it is
     /// bound to.
     fn judge(
         &mut self,
-        Caller { token, evidence, nonce }: &mut Caller,
+        Caller { token, evidence, nonce, .. }: &mut Caller,
         attempt: &Attempt<'_>,
         host: &dyn Host,
     ) -> Result<(), Outcome> {

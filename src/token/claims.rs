@@ -57,8 +57,27 @@ pub struct AccessToken {
     pub issued_at: SystemTime,
     /// `jti`; every RFC 9068 token has one.
     pub token_id: Option<TokenId>,
-    /// Roles of the subject.
+    /// In whose name the call is made: a person's, or nobody's but the client's own.
+    pub kind: SubjectKind,
+    /// Roles of the subject. Of a workload: the permissions it has itself.
     pub roles: BTreeSet<String>,
+    /// Groups of the subject.
+    pub groups: BTreeSet<String>,
+    /// `act`: who acts for the subject, the current actor first, then those before it
+    /// (RFC 8693 section 4.1). At most [`MAX_ACTORS`](super::MAX_ACTORS).
+    pub actors: Vec<Actor>,
+    /// `may_act`: who may act for the subject (RFC 8693 section 4.4).
+    pub may_act: Option<Actor>,
+    /// The agent, where the issuer has claims of its own for it.
+    pub agent: AgentClaims,
+    /// What the subject consented to, where the issuer says it.
+    pub consent: Consent,
+    /// What the token is good for only, where the issuer says it.
+    pub context: ContextClaims,
+    /// `acrs`: authentication contexts the subject has been through (Microsoft Entra ID).
+    pub authentication_contexts: BTreeSet<String>,
+    /// `xms_cc` has `cp1`: the client knows what to do with a claims challenge.
+    pub takes_claims_challenges: bool,
     /// The subject's tenant.
     pub tenant: Option<String>,
     /// `sid`: the session at the issuer.
@@ -69,6 +88,60 @@ pub struct AccessToken {
     pub authenticated_at: Option<SystemTime>,
     /// `cnf`: what the token is bound to.
     pub confirmation: Confirmation,
+}
+
+/// In whose name a token was issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SubjectKind {
+    /// A person's, through a client: delegated permissions.
+    #[default]
+    User,
+    /// The client's own ("app-only"): there is no user, as with the client credentials grant
+    /// (RFC 9068 section 2.2, `sub`).
+    Workload,
+}
+
+/// A party of `act` or `may_act`. At least one of `subject` and `client_id` is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actor {
+    /// `iss`, where it is not the token's.
+    pub issuer: Option<String>,
+    /// `sub`
+    pub subject: Option<String>,
+    /// `client_id`
+    pub client_id: Option<String>,
+}
+
+/// What an issuer says of the agent besides `act` and the client, by its configured claims.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentClaims {
+    /// The agent.
+    pub id: Option<String>,
+    /// Which of its running instances.
+    pub instance: Option<String>,
+    /// Which version of it.
+    pub version: Option<String>,
+}
+
+/// What the subject consented to: `None` where the issuer has no such claim configured.
+/// A configured claim that a token lacks lists nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Consent {
+    /// Resource identifiers of MCP servers.
+    pub servers: Option<BTreeSet<String>>,
+    /// Agents, by client identifier or `sub` of `act`.
+    pub agents: Option<BTreeSet<String>>,
+}
+
+/// Claims that bind a token to the context of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContextClaims {
+    /// The MCP session, as the client knows it.
+    pub session: Option<String>,
+    /// The task.
+    pub task: Option<String>,
+    /// The instance of the agent.
+    pub instance: Option<String>,
 }
 
 /// `jti`, with the digest of it that goes on record each time the token is used.

@@ -9,6 +9,7 @@
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
 //! in the module. This module knows no MCP, and of HTTP only its callouts.
 
+mod actors;
 mod algorithm;
 mod authenticator;
 mod cache;
@@ -33,17 +34,19 @@ mod secret;
 mod shared_document;
 mod signature;
 mod source;
+mod spiffe;
 #[cfg(test)]
 mod tests;
 mod token_rules;
 #[cfg(any(test, feature = "test-faults"))]
 pub mod vectors;
 
+pub use actors::MAX_ACTORS;
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
-pub use claims::{AccessToken, TokenId};
+pub use claims::{AccessToken, Actor, AgentClaims, Consent, ContextClaims, SubjectKind, TokenId};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError};
@@ -60,3 +63,4 @@ pub use request::{
 };
 pub use secret::Secret;
 pub use source::{RevocationSource, Schedule, Source};
+pub use spiffe::{SpiffeId, SpiffeIdError};

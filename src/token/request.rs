@@ -10,6 +10,7 @@ use super::introspection::Inquiry;
 use super::issuer::IssuerId;
 use super::jws::Verified;
 use super::mtls::MtlsPolicy;
+use super::spiffe::SpiffeId;
 
 /// What a request brings to say who sends it. Nothing of it is verified.
 #[derive(Clone, Copy)]
@@ -56,6 +57,9 @@ pub struct Caller {
     /// What the issuer says of it. Where the token is bound, the sender proved to be who
     /// it is bound to.
     pub token: Rc<Verified<AccessToken>>,
+    /// The workload that sends the request, by a certificate or JWT-SVID of a configured
+    /// trust domain.
+    pub workload: Option<Rc<SpiffeId>>,
     /// What became of the token on the way, for the record.
     pub evidence: Evidence,
     /// A nonce for the sender's next proof (RFC 9449 section 8.2).

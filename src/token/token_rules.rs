@@ -1,11 +1,14 @@
 //! What an issuer's access tokens must be like.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use crate::json::Object;
 
 use super::algorithm::Algorithm;
-use super::claims::{self, AccessToken, TokenId, required};
+use super::claims::{
+    self, AccessToken, AgentClaims, Consent, ContextClaims, SubjectKind, TokenId, required,
+};
 use super::error::TokenError;
 use super::issuer::{ClaimNames, Identifier, Issuer, IssuerId, TokenType};
 use super::jwk::Key;
@@ -194,7 +197,16 @@ impl TokenRules {
             not_before: claims::numeric_date(claims, "nbf")?,
             issued_at,
             token_id: claims::string(claims, "jti")?.map(TokenId::new),
+            kind: SubjectKind::User,
             roles: claims::roles(claims, &names.roles)?,
+            groups: BTreeSet::new(),
+            actors: Vec::new(),
+            may_act: None,
+            agent: AgentClaims::default(),
+            consent: Consent::default(),
+            context: ContextClaims::default(),
+            authentication_contexts: BTreeSet::new(),
+            takes_claims_challenges: false,
             tenant,
             session: claims::string(claims, "sid")?,
             acr: claims::string(claims, "acr")?,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{ClaimName, FromEnvironment, Span};
+use crate::gate::StepUpChallenge;
 use crate::token::{Algorithm, IntrospectedTokens};
 
 /// An authorization server whose access tokens are accepted.
@@ -47,6 +48,42 @@ pub(crate) struct Issuer {
     pub(crate) introspection: Option<Introspection>,
     /// Where it lists tokens that are no longer good.
     pub(crate) revocation: Option<Revocation>,
+    /// Roles and groups of its users that amount to scopes.
+    #[serde(default)]
+    pub(crate) scope_grants: Vec<ScopeGrant>,
+    /// What tells its tokens for workloads, which nobody stands behind but the client, from
+    /// those for users, besides what is known: a `sub` that is the client, `idtyp` of
+    /// Microsoft Entra ID, `gty` of Auth0.
+    pub(crate) workloads: Option<WorkloadMark>,
+    /// How clients are asked for better authentication of their users.
+    #[serde(default)]
+    pub(crate) step_up: StepUpChallenge,
+}
+
+/// Roles and groups that amount to scopes: a user with any of them has all the scopes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeGrant {
+    /// Roles.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Groups.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    /// The scopes.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) scopes: Vec<String>,
+}
+
+/// A claim that only tokens for workloads have.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorkloadMark {
+    /// The claim.
+    pub(crate) claim: ClaimName,
+    /// Its values, any of them; a value that ends in `*` stands for all that begin so.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) values: Vec<String>,
 }
 
 /// Where an issuer's keys come from: `uri`, `discovery` or `keys`.
@@ -121,6 +158,35 @@ pub(crate) struct Claims {
     /// The tenant. Default: `tid`.
     #[schemars(length(min = 1))]
     pub(crate) tenant: Option<Vec<ClaimName>>,
+    /// Groups of the subject. Default: `groups`.
+    #[schemars(length(min = 1))]
+    pub(crate) groups: Option<Vec<ClaimName>>,
+    /// The agent, where neither `act` nor the client names it.
+    #[schemars(length(min = 1))]
+    pub(crate) agent: Option<Vec<ClaimName>>,
+    /// The running instance of the agent.
+    #[schemars(length(min = 1))]
+    pub(crate) agent_instance: Option<Vec<ClaimName>>,
+    /// The version of the agent.
+    #[schemars(length(min = 1))]
+    pub(crate) agent_version: Option<Vec<ClaimName>>,
+    /// Resource identifiers of the servers that the user consented to. Where it is given, a
+    /// token for a user must list the server.
+    #[schemars(length(min = 1))]
+    pub(crate) consented_servers: Option<Vec<ClaimName>>,
+    /// Agents that the user consented to, by client identifier or `sub` of `act`. Where it
+    /// is given, a token for a user must list the agent.
+    #[schemars(length(min = 1))]
+    pub(crate) consented_agents: Option<Vec<ClaimName>>,
+    /// The MCP session that the token is for.
+    #[schemars(length(min = 1))]
+    pub(crate) session: Option<Vec<ClaimName>>,
+    /// The task that the token is for.
+    #[schemars(length(min = 1))]
+    pub(crate) task: Option<Vec<ClaimName>>,
+    /// The instance of the agent that the token is for.
+    #[schemars(length(min = 1))]
+    pub(crate) instance: Option<Vec<ClaimName>>,
 }
 
 /// How an issuer is asked about tokens (RFC 7662).
