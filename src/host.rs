@@ -253,6 +253,20 @@ pub enum Counter {
     TokenCacheHit,
     /// A token had to be verified.
     TokenCacheMiss,
+    /// A denial by policy was not enforced: `shadow.denials.<code>`.
+    ShadowDenial {
+        /// A stable code of `reply::Code`.
+        code: &'static str,
+    },
+    /// The candidate decided: `candidate.<change>`.
+    Candidate {
+        /// `none`, `would_allow`, `would_deny` or `other_reason`
+        change: &'static str,
+    },
+    /// A policy that is back for a while decided.
+    RollbackDecision,
+    /// The time of a rollback is over.
+    RollbackEnded,
     /// A hold-mode host let a request hang: see `gate::self_check`.
     HostSelfCheckFailed,
 }

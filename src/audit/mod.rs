@@ -34,6 +34,17 @@ pub struct Record {
     pub outcome: &'static str,
     /// Stable code: `allowed`, `metadata`, or the denial's.
     pub code: &'static str,
+    /// `enforce`, or `shadow` where a denial by policy is only recorded.
+    pub mode: &'static str,
+    /// In shadow: the code of the denial that was not enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_deny: Option<&'static str>,
+    /// Why policy denied, or would have: a stable name, finer than the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_reason: Option<&'static str>,
+    /// Whose side of the decision that was: `server`, `user`, `agent` or `delegation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<&'static str>,
     /// The denial's internal reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
@@ -42,6 +53,18 @@ pub struct Record {
     pub rules: Vec<String>,
     /// Digest of the configuration in force.
     pub policy_version: String,
+    /// The policy that is back in force for a while, instead of the server's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<String>,
+    /// What the policy that is tried says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
+    /// The agent, by its name in the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Text>,
+    /// The rate limit that was met, by its place in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<String>,
     /// Who the caller is.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
@@ -88,6 +111,19 @@ pub struct Record {
     pub total_ms: u64,
 }
 
+/// What a policy says that is tried beside the one in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct Candidate {
+    /// Its name.
+    pub policy: String,
+    /// `allow` or `deny`.
+    pub outcome: &'static str,
+    /// The code of its denial, or `allowed`.
+    pub code: &'static str,
+    /// What it would change: `none`, `would_allow`, `would_deny` or `other_reason`.
+    pub change: &'static str,
+}
+
 /// Whom a token names, its issuer vouching for it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Caller {
@@ -108,6 +144,9 @@ pub struct Caller {
     /// `acr`: how the subject authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<Text>,
+    /// The workload that sent the request (SPIFFE ID).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Text>,
     /// What the token is bound to and its sender proved: `bearer` (nothing), `dpop`, `mtls`,
     /// or `dpop+mtls`. Absent where the token was refused: then the others say whose token
     /// it is, and not who sent it.

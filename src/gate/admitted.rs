@@ -72,8 +72,10 @@ impl Admitted {
         let session = session.map(|sealed| open(sealed, &owner, &worker.sessions, host));
         let session = session.transpose()?;
         let now = host.now();
+        let (policy, rollback) = arrival.server.policies.in_force(now);
         let standing = Standing {
-            policy: Rc::clone(arrival.server.policies.in_force(now).0),
+            policy: Rc::clone(policy),
+            rollback: rollback.cloned(),
             candidate: arrival.server.policies.candidate.clone(),
             token: Rc::clone(&caller.token),
             workload: caller.workload.clone(),

@@ -32,6 +32,7 @@ mod policies;
 mod relay;
 mod server;
 mod standing;
+mod verdict;
 mod worker;
 
 use std::rc::Rc;
@@ -51,6 +52,7 @@ use arrival::{
 use denials::{denial, refused, rejected, session_denial};
 use headers::encode_value;
 use relay::{Reading, Relay, Viewer};
+use verdict::Verdict;
 
 use crate::audit::{Text, digest};
 use crate::host::Host;
@@ -327,6 +329,8 @@ impl Gate {
                 self.account
                     .note(|record| record.caller = Some(caller_fields(&caller, Sender::Proved)));
                 let admitted = Admitted::new(arrival, caller, token, worker, host)?;
+                let rollback = admitted.standing.rollback.as_deref().map(str::to_owned);
+                self.account.note(|record| record.rollback = rollback);
                 self.authenticated(admitted, hold, waited, worker, host)
             }
             Outcome::Waits(wait) => {
@@ -358,10 +362,14 @@ impl Gate {
             self.account.note(|record| record.session = Some(digest(session.id.as_bytes())));
         }
         if admitted.arrival.method != HttpMethod::Post {
-            let server = &admitted.arrival.server;
-            let decision = admitted.standing.policy.decide_session(&admitted.standing.identity());
-            self.account.judged(&decision);
-            if let Some(denied) = session_denial(&decision, server, Code::MethodNotAllowed) {
+            let Admitted { arrival: Arrival { server, .. }, standing, .. } = &admitted;
+            let verdict = Verdict::of(
+                standing,
+                |policy| policy.decide_session(&standing.identity()),
+                |decision| session_denial(decision, server, Code::MethodNotAllowed),
+            );
+            self.account.judged(&verdict);
+            if let Some(denied) = verdict.denial {
                 return Err(denied);
             }
             let reading = admitted.arrival.reading();
@@ -400,16 +408,20 @@ impl Gate {
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
             return Ok(None);
         };
-        let decision = standing.policy.decide(&standing.identity(), &operation, Form::Request);
-        match decision.enforced_denial() {
-            None => Ok(Some(operation)),
-            Some(reason) if reason.asks_for_another_token() => {
+        let verdict = Verdict::of(
+            standing,
+            |policy| policy.decide(&standing.identity(), &operation, Form::Request),
+            |decision| denial(decision, &arrival.server, &operation, None),
+        );
+        match (verdict.decision.enforced_denial(), &verdict.denial) {
+            (None, _) => Ok(Some(operation)),
+            (Some(reason), Some(denied)) if reason.asks_for_another_token() => {
                 self.account.operation(&operation);
                 self.account.note(|record| record.claimed = true);
-                self.account.judged(&decision);
-                denial(&decision, &arrival.server, &operation, None).map_or(Ok(None), Err)
+                self.account.judged(&verdict);
+                Err(denied.clone())
             }
-            Some(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -580,28 +592,32 @@ impl Gate {
         message: &Message,
         host: &dyn Host,
     ) -> Result<Decision, Denial> {
-        let server = &admitted.arrival.server;
-        let (policy, identity) = (&admitted.standing.policy, admitted.standing.identity());
-        let (decision, denied) = match message {
-            Message::Request { id, era, operation } => {
-                let decision = policy.decide(&identity, operation, Form::Request);
-                let denied = denial(&decision, server, operation, Some((id, *era)))
-                    .or_else(|| admitted.task_denial(operation, id, host));
-                (decision, denied)
-            }
-            Message::Notification { operation, .. } => {
-                let decision = policy.decide(&identity, operation, Form::Notification);
-                let denied = denial(&decision, server, operation, None);
-                (decision, denied)
-            }
-            Message::Response { .. } => {
-                let decision = policy.decide_session(&identity);
-                let denied = session_denial(&decision, server, Code::NotificationDenied);
-                (decision, denied)
-            }
+        let Admitted { arrival: Arrival { server, .. }, standing, .. } = admitted;
+        let identity = standing.identity();
+        let verdict = match message {
+            Message::Request { id, era, operation } => Verdict::of(
+                standing,
+                |policy| policy.decide(&identity, operation, Form::Request),
+                |decision| denial(decision, server, operation, Some((id, *era))),
+            ),
+            Message::Notification { operation, .. } => Verdict::of(
+                standing,
+                |policy| policy.decide(&identity, operation, Form::Notification),
+                |decision| denial(decision, server, operation, None),
+            ),
+            Message::Response { .. } => Verdict::of(
+                standing,
+                |policy| policy.decide_session(&identity),
+                |decision| session_denial(decision, server, Code::NotificationDenied),
+            ),
         };
-        self.account.judged(&decision);
-        denied.map_or(Ok(decision), Err)
+        self.account.judged(&verdict);
+        let of_task = || match message {
+            // Whose a task is, is no matter of policy: shadow does not open it.
+            Message::Request { id, operation, .. } => admitted.task_denial(operation, id, host),
+            Message::Notification { .. } | Message::Response { .. } => None,
+        };
+        verdict.denial.or_else(of_task).map_or(Ok(verdict.decision), Err)
     }
 
     /// The decision allows: the request goes on.

@@ -13,6 +13,8 @@ use crate::token::{AccessToken, SpiffeId, Verified};
 pub(super) struct Standing {
     /// The policy in force when the request came.
     pub(super) policy: Rc<ServerPolicy>,
+    /// Its name, if it is back for a while.
+    pub(super) rollback: Option<Rc<str>>,
     /// The policy that is tried beside it.
     pub(super) candidate: Option<NamedPolicy>,
     pub(super) token: Rc<Verified<AccessToken>>,

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::policies::Rollback;
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
@@ -22,6 +23,8 @@ pub struct Worker {
     pub(super) sessions: SessionSeals,
     /// Digest of the configuration in force; empty when there is none.
     pub(super) policy_version: Rc<str>,
+    /// The rollback whose end has not been told yet.
+    rollback: Option<Rollback>,
     /// Whether one more stream may wait.
     may_wait: bool,
     /// Whether a stream proved that this host does not hold: see [`Worker::host_cannot_hold`].
@@ -44,6 +47,7 @@ impl Worker {
             authenticator: Authenticator::new(issuers, nonce_keys),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
+            rollback: None,
             may_wait: true,
             host_unsupported: false,
         }
@@ -72,7 +76,32 @@ impl Worker {
         if self.servers.iter().any(|server| server.binds_tasks()) {
             let _ = tasks::prepare(host);
         }
+        let rollback = self.servers.iter().find_map(|server| server.policies.rollback.as_ref());
+        if let Some(rollback @ Rollback { named, until }) = rollback {
+            let until = humantime::format_rfc3339_seconds(*until);
+            let message = format!(
+                "countersign: rollback: policy {:?} is in force instead of the servers' own until {until}",
+                named.name
+            );
+            host.log(LogLevel::Warn, &message);
+            self.rollback = Some(rollback.clone());
+        }
         self.authenticator.prepare(takes_proofs, host)
+    }
+
+    /// Says once that a rollback is over. Requests see it by the clock.
+    fn end_rollback(&mut self, host: &dyn Host) {
+        let now = host.now();
+        if let Some(Rollback { named, .. }) =
+            self.rollback.take_if(|rollback| rollback.until <= now)
+        {
+            let message = format!(
+                "countersign: rollback: the time of policy {:?} is over; the servers' own policies are in force",
+                named.name
+            );
+            host.log(LogLevel::Warn, &message);
+            host.count(Counter::RollbackEnded);
+        }
     }
 
     /// Whether any configuration is in force.
@@ -105,6 +134,7 @@ impl Worker {
     /// Time passed: starts fetches that are due. Returns what nobody needs to wait for
     /// any longer.
     pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
+        self.end_rollback(host);
         self.authenticator.on_tick(host)
     }
 
