@@ -14,6 +14,11 @@ export const BACKDATED = 3600;
 /** A secret for a loopback demo is no secret; every client has the same. */
 export const SECRET = 'demo-secret-for-loopback-only';
 
+/** Clients that get tokens for nobody but themselves. */
+export const MACHINES = [
+  'demo-admin', 'demo-reader', 'demo-short', 'demo-expired', 'demo-opaque', 'demo-dpop', 'demo-mtls',
+];
+
 /**
  * The clients, for an OAuth server that signs with `alg`; `introspectionKey` is the public JWK of
  * the client that authenticates with a key.

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import YAML from 'yaml';
 
+import { grantMachines } from './machines.mjs';
 import { BOOTSTRAPS, ENVOY, ROOT, WASM } from './paths.mjs';
 import { freePorts } from './ports.mjs';
 import { startProcess } from './process.mjs';
@@ -86,7 +87,7 @@ function addTlsListener(bootstrap, { port, certificates }) {
  * - `directory`: for the rendered bootstrap, Envoy's log and the access log
  * - `bootstrap`: file to use instead of the checked-in one of the mode
  * - `wasm`, `configure`, `environment`, `edit`: see `renderBootstrap`; `configure` also gets
- *   `{ origin, tlsOrigin }`, and `environment` may be a function of `backends`
+ *   `{ origin, tlsOrigin }`, what it returns is completed by `grantMachines`, and `environment` may be a function of `backends`
  * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
  *
@@ -107,7 +108,7 @@ export async function startEnvoy({
     origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
     wasm,
     accessLog,
-    configure: configure && ((configuration) => configure(configuration, { origin, tlsOrigin })),
+    configure: (configuration) => grantMachines(configure?.(configuration, { origin, tlsOrigin }) ?? configuration),
     environment: typeof environment === 'function' ? environment(backends) : environment,
     tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
     edit,
