@@ -12,6 +12,7 @@ VECTORS ?= $(wildcard ../shared/vectors)
 .PHONY: help
 help:
 	@echo 'make demo         run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
+	@echo 'make walk         walk through the examples of policies on the real stack (EXAMPLE=name)'
 	@echo 'make test         run every test'
 	@echo 'make build        build $(WASM)'
 	@echo 'make conformance  run the official MCP conformance suite directly and through the filter'
@@ -21,6 +22,7 @@ help:
 	@echo 'make fuzz         look for inputs that break what must hold (SECONDS=60 for each of TARGETS=)'
 	@echo 'make lint         check formatting and lints'
 	@echo 'make manifests    check the deployment files (CRDS=folder of CRDs)'
+	@echo 'make examples     write envoy.yaml of the examples after config.json changed'
 	@echo 'make schema       write the configuration schema after its types changed'
 
 include examples/demo/setup.mk
@@ -40,6 +42,17 @@ wasm-target:
 .PHONY: demo
 demo: build stack
 	$(STACK_NODE) examples/demo/demo.mjs
+
+# The examples that are about policy, as examples/*/walk.json says (EXAMPLE=name for one of them).
+EXAMPLE ?= $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/walk.json))))
+
+.PHONY: walk
+walk: build stack
+	$(STACK_NODE) examples/demo/walk.mjs $(EXAMPLE)
+
+.PHONY: examples
+examples: stack
+	$(STACK_NODE) examples/render.mjs
 
 .PHONY: test
 test: test-rust test-stack test-envoy manifests

@@ -87,7 +87,8 @@ function addTlsListener(bootstrap, { port, certificates }) {
  * - `directory`: for the rendered bootstrap, Envoy's log and the access log
  * - `bootstrap`: file to use instead of the checked-in one of the mode
  * - `wasm`, `configure`, `environment`, `edit`: see `renderBootstrap`; `configure` also gets
- *   `{ origin, tlsOrigin }`, what it returns is completed by `grantMachines`, and `environment` may be a function of `backends`
+ *   `{ origin, tlsOrigin }`, and `environment` may be a function of `backends`
+ * - `machines`: whether the machine clients of the OAuth server may do what users may
  * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
  *
@@ -96,7 +97,7 @@ function addTlsListener(bootstrap, { port, certificates }) {
  */
 export async function startEnvoy({
   mode, port, backends, directory, workers = 1, bootstrap = BOOTSTRAPS[mode],
-  wasm = WASM, configure, environment, edit, tlsPort, logLevel = 'info',
+  wasm = WASM, configure, environment, edit, tlsPort, machines = true, logLevel = 'info',
 }) {
   const [adminPort] = await freePorts(1);
   const origin = `http://127.0.0.1:${port}`;
@@ -108,7 +109,10 @@ export async function startEnvoy({
     origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
     wasm,
     accessLog,
-    configure: (configuration) => grantMachines(configure?.(configuration, { origin, tlsOrigin }) ?? configuration),
+    configure: (configuration) => {
+      const configured = configure?.(configuration, { origin, tlsOrigin }) ?? configuration;
+      return machines ? grantMachines(configured) : configured;
+    },
     environment: typeof environment === 'function' ? environment(backends) : environment,
     tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
     edit,
