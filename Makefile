@@ -39,9 +39,13 @@ build-faults: wasm-target
 wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
 
+# What policy is about: agent and user, unknown agents, chains, step-up, rates, shadow.
+DEMO_WALKS := agent-catalogue on-behalf-of step-up rate-limits rollout
+
 .PHONY: demo
 demo: build stack
 	$(STACK_NODE) examples/demo/demo.mjs
+	$(STACK_NODE) examples/demo/walk.mjs $(DEMO_WALKS)
 
 # The examples that are about policy, as examples/*/walk.json says (EXAMPLE=name for one of them).
 EXAMPLE ?= $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/walk.json))))
