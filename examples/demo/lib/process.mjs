@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Time a process may take to become ready, in ms: Envoy compiles the filter first. */
-const START_LIMIT = 60_000;
+/** Time a process may take to become ready, in ms: Envoy compiles the filter first, for each worker. */
+const START_LIMIT = 180_000;
 
 /** Time between two questions whether it is ready, in ms. */
 const POLL = 50;
@@ -29,7 +29,7 @@ process.once('exit', () => {
  * `logFile`, and waits until the URL `ready` answers with any status below 500.
  *
  * Returns `{ name, pid, stop() }`. Throws with the end of the log when the process ends before it
- * is ready or is not ready within a minute; nothing is left running then.
+ * is ready or is not ready within three minutes; nothing is left running then.
  */
 export async function startProcess({ name, command, args = [], env = {}, cwd, logFile, ready }) {
   const log = openSync(logFile, 'a');
