@@ -139,7 +139,7 @@ pub(crate) struct InlineKeys(
 );
 
 /// Where a token has what is read. Of several places, a single value is taken from the
-/// first that has one; scopes and roles are collected from all of them.
+/// first that has one; scopes, roles, groups and what was consented to are collected from all.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claims {
