@@ -201,6 +201,7 @@ fn the_record_tells_the_whole_decision() {
             "rules": ["servers[0].tools.rules[1]"],
             "policy_version": "v1",
             "subject": "alice",
+            "subject_kind": "user",
             "issuer": "https://idp.example",
             "client_id": "agent",
             "token_id": digest(b"id-1"),
