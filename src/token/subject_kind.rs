@@ -29,6 +29,9 @@ pub enum SubjectKind {
 /// accounts. With another client's name after it, it may be a name that a user took.
 const KEYCLOAK_SERVICE_ACCOUNT: &str = "service-account-";
 
+/// What `scp` of Microsoft Entra ID may be in place of scopes, if it is there at all.
+const ENTRA_UNSCOPED: [&str; 2] = ["", "/"];
+
 /// What Auth0 puts after the client identifier in `sub` of applications.
 const AUTH0_APPLICATION: &str = "@clients";
 
@@ -95,8 +98,11 @@ fn is_marked(claims: &Object<'_>, mark: &WorkloadMark) -> Result<bool, TokenErro
 /// the same only there, and only users' tokens have scopes.
 fn is_entra_application(claims: &Object<'_>) -> Result<bool, TokenError> {
     let object = claims::string(claims, "oid")?;
-    let has_scopes = ["scp", "scope"].iter().any(|name| claims.get(name).is_some());
     let subject = claims.get("sub").and_then(Value::as_str);
+    let scopes = claims.get("scp").or(claims.get("scope"));
+    let has_scopes = scopes.is_some_and(|scopes| {
+        !scopes.as_str().is_some_and(|scopes| ENTRA_UNSCOPED.contains(&scopes))
+    });
     Ok(object.is_some() && object.as_deref() == subject && !has_scopes)
 }
 

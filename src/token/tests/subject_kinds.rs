@@ -82,7 +82,10 @@ fn entra_idtyp_says_it() {
 fn entra_without_idtyp_an_application_is_its_own_object_and_has_no_scopes() {
     let app = json!({"oid": "alice", "scope": null, "roles": ["Docs.Read.All"]});
     assert_eq!(kind(&app), Ok(Workload));
+    assert_eq!(kind(&with(app.clone(), "scp", json!("/"))), Ok(Workload));
+    assert_eq!(kind(&with(app.clone(), "scp", json!(""))), Ok(Workload));
     assert_eq!(kind(&with(app.clone(), "scp", json!("docs.read"))), Ok(User));
+    assert_eq!(kind(&with(app.clone(), "scp", json!(["docs.read"]))), Ok(User));
     assert_eq!(kind(&with(app.clone(), "scope", json!("docs.read"))), Ok(User));
     assert_eq!(kind(&with(app.clone(), "oid", json!("bob"))), Ok(User));
     assert_eq!(kind(&with(app, "oid", json!(7))), Err(TokenError::BadClaim("oid")));
