@@ -35,7 +35,7 @@ const ENTRA_UNSCOPED: [&str; 2] = ["", "/"];
 /// What Auth0 puts after the client identifier in `sub` of applications.
 const AUTH0_APPLICATION: &str = "@clients";
 
-/// The kind of a token with this subject and client, as they are read.
+/// The kind of a token with this subject and client, as they are read from it.
 ///
 /// # Errors
 /// [`TokenError::BadClaim`] when a claim that says it is of the wrong type, or `idtyp` is
@@ -99,10 +99,10 @@ fn is_marked(claims: &Object<'_>, mark: &WorkloadMark) -> Result<bool, TokenErro
 fn is_entra_application(claims: &Object<'_>) -> Result<bool, TokenError> {
     let object = claims::string(claims, "oid")?;
     let subject = claims.get("sub").and_then(Value::as_str);
-    let scopes = claims.get("scp").or(claims.get("scope"));
-    let has_scopes = scopes.is_some_and(|scopes| {
-        !scopes.as_str().is_some_and(|scopes| ENTRA_UNSCOPED.contains(&scopes))
-    });
+    let is_unscoped =
+        |scopes: &Value<'_>| scopes.as_str().is_some_and(|scopes| ENTRA_UNSCOPED.contains(&scopes));
+    let has_scopes =
+        ["scp", "scope"].iter().filter_map(|name| claims.get(name)).any(|s| !is_unscoped(s));
     Ok(object.is_some() && object.as_deref() == subject && !has_scopes)
 }
 

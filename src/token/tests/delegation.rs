@@ -38,8 +38,8 @@ fn rfc8693_4_1_parties_are_identified_by_iss_sub_and_client_id() {
         subject: Some("bot".to_owned()),
         client_id: Some("c".to_owned()),
     };
-    assert_eq!(actors(party.clone()).unwrap(), [expected.clone()]);
-    assert_eq!(may_act(party).unwrap(), Some(expected));
+    assert_eq!(may_act(party.clone()).unwrap().as_ref(), Some(&expected));
+    assert_eq!(actors(party).unwrap(), [expected]);
     let client = json!({"client_id": "c"});
     assert_eq!(actors(client).unwrap()[0].client_id.as_deref(), Some("c"));
 }

@@ -84,6 +84,7 @@ fn entra_without_idtyp_an_application_is_its_own_object_and_has_no_scopes() {
     assert_eq!(kind(&app), Ok(Workload));
     assert_eq!(kind(&with(app.clone(), "scp", json!("/"))), Ok(Workload));
     assert_eq!(kind(&with(app.clone(), "scp", json!(""))), Ok(Workload));
+    assert_eq!(kind(&json!({"oid": "alice", "scp": "/", "scope": "docs.read"})), Ok(User));
     assert_eq!(kind(&with(app.clone(), "scp", json!("docs.read"))), Ok(User));
     assert_eq!(kind(&with(app.clone(), "scp", json!(["docs.read"]))), Ok(User));
     assert_eq!(kind(&with(app.clone(), "scope", json!("docs.read"))), Ok(User));
