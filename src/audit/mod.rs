@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 /// shorter; a record must not grow with what a caller sends.
 const MAX_TEXT: usize = 512;
 
-/// Most scopes recorded of each kind; the same reason.
-const MAX_SCOPES: usize = 64;
+/// Most entries recorded of a list; the same reason.
+const MAX_ENTRIES: usize = 64;
 
 /// Room for a usual record, in bytes, so that the text is not moved as it grows.
 const USUAL_LEN: usize = 1024;
@@ -129,15 +129,29 @@ pub struct Candidate {
 pub struct Caller {
     /// `sub`
     pub subject: Text,
+    /// `user`, or `workload` where the client acts in its own name.
+    pub subject_kind: &'static str,
     /// `iss`
     pub issuer: Text,
     /// `client_id`
     pub client_id: Text,
+    /// `act`: the whole chain, the current actor first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actors: Vec<Actor>,
+    /// The running instance of the agent, by its issuer's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_instance: Option<Text>,
+    /// The version of the agent, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<Text>,
     /// SHA-256 of `jti`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
     /// Scopes of the token.
     pub scopes_presented: Vec<Text>,
+    /// Roles of the subject. Groups are not recorded: they say more of a person than of a call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Text>,
     /// The subject's tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Text>,
@@ -164,6 +178,20 @@ pub struct Caller {
     /// `asked` or `cached`, where the issuer confirmed the token (RFC 7662).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub introspection: Option<&'static str>,
+}
+
+/// A party that acts for the subject, or did (RFC 8693 section 4.1).
+#[derive(Debug, Clone, Serialize)]
+pub struct Actor {
+    /// Its `sub`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<Text>,
+    /// Its `client_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<Text>,
+    /// Its `iss`, where it is not the token's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<Text>,
 }
 
 /// A protected object.
@@ -194,10 +222,10 @@ impl Text {
     }
 }
 
-/// The first [`MAX_SCOPES`] scopes.
+/// The first [`MAX_ENTRIES`] of scopes, or of roles.
 #[must_use]
-pub fn scopes(scopes: &BTreeSet<String>) -> Vec<Text> {
-    scopes.iter().take(MAX_SCOPES).map(|scope| Text::new(scope)).collect()
+pub fn list(entries: &BTreeSet<String>) -> Vec<Text> {
+    entries.iter().take(MAX_ENTRIES).map(|entry| Text::new(entry)).collect()
 }
 
 /// SHA-256 in lowercase hex: tells two values apart without telling them.

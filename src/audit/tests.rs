@@ -69,10 +69,18 @@ fn a_full_record_as_it_is_shipped() {
         rules: vec!["servers[0].tools.rules[0]".to_owned()],
         caller: Some(Caller {
             subject: Text::new("alice"),
+            subject_kind: "user",
             issuer: Text::new("https://idp.example"),
             client_id: Text::new("agent"),
+            actors: vec![
+                Actor { sub: text("planner"), client_id: None, iss: None },
+                Actor { sub: text("ui"), client_id: text("c"), iss: text("https://b.example") },
+            ],
+            agent_instance: text("i1"),
+            agent_version: text("2"),
             token_id: Some("t".to_owned()),
-            scopes_presented: scopes(&read),
+            scopes_presented: list(&read),
+            roles: list(&BTreeSet::from(["viewer".to_owned()])),
             tenant: text("t9"),
             acr: text("mfa"),
             workload: text("spiffe://corp.example/bot"),
@@ -97,7 +105,7 @@ fn a_full_record_as_it_is_shipped() {
         object: Some(Object { kind: "tool", name: Text::new("search") }),
         revision: text("2026-07-28"),
         session: Some("s".to_owned()),
-        scopes_required: scopes(&read),
+        scopes_required: list(&read),
         source: text("192.0.2.1:4711"),
         request_id: text("r1"),
         trace_id: text("t1"),
@@ -114,9 +122,13 @@ fn a_full_record_as_it_is_shipped() {
             r#""rollback":"before","candidate":{"policy":"next","outcome":"allow","#,
             r#""code":"allowed","change":"would_allow"},"agent":"support-bot","#,
             r#""rate_limit":"agents.support-bot.rate","#,
-            r#""subject":"alice","issuer":"https://idp.example","client_id":"agent","#,
-            r#""token_id":"t","scopes_presented":["docs.read"],"tenant":"t9","acr":"mfa","#,
-            r#""workload":"spiffe://corp.example/bot","sender":"dpop","dpop_key":"k","token_cached":false,"stale":true,"#,
+            r#""subject":"alice","subject_kind":"user","issuer":"https://idp.example","#,
+            r#""client_id":"agent","actors":[{"sub":"planner"},"#,
+            r#"{"sub":"ui","client_id":"c","iss":"https://b.example"}],"#,
+            r#""agent_instance":"i1","agent_version":"2","token_id":"t","#,
+            r#""scopes_presented":["docs.read"],"roles":["viewer"],"tenant":"t9","acr":"mfa","#,
+            r#""workload":"spiffe://corp.example/bot","#,
+            r#""sender":"dpop","dpop_key":"k","token_cached":false,"stale":true,"#,
             r#""introspection":"asked","#,
             r#""server":"https://mcp.example/mcp","http_method":"POST","method":"tools/call","#,
             r#""object":{"kind":"tool","name":"search"},"revision":"2026-07-28","session":"s","#,
@@ -142,8 +154,8 @@ fn a_record_does_not_grow_with_what_a_caller_sends() {
     assert_eq!(Text::new(&long), Text(format!("{}…", "é".repeat(MAX_TEXT))));
 
     let many: BTreeSet<String> =
-        (0..MAX_SCOPES.saturating_add(1)).map(|number| format!("s{number}")).collect();
-    assert_eq!(scopes(&many).len(), MAX_SCOPES);
+        (0..MAX_ENTRIES.saturating_add(1)).map(|number| format!("s{number}")).collect();
+    assert_eq!(list(&many).len(), MAX_ENTRIES);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::host::{Counter, Host};
 use crate::mcp::{Operation, Target};
 use crate::policy::{Mode, Outcome, Reason, Side};
 use crate::reply::{Code, Denial};
-use crate::token::{Caller, Confirmation, Introspected};
+use crate::token::{Actor, Caller, Confirmation, Introspected, SubjectKind};
 
 /// The decision id when the host has no randomness. Such requests are denied.
 const NO_DECISION_ID: &str = "none";
@@ -113,7 +113,7 @@ impl Account {
         let Verdict { decision, unenforced, candidate, .. } = verdict;
         self.note(|record| {
             record.rules.clone_from(&decision.rules);
-            record.scopes_required = audit::scopes(&decision.required_scopes);
+            record.scopes_required = audit::list(&decision.required_scopes);
             record.agent = decision.agent.as_deref().map(Text::new);
             record.mode = match decision.mode {
                 Mode::Enforce => "enforce",
@@ -196,15 +196,29 @@ pub(super) fn caller_fields(
     sender: Sender,
 ) -> audit::Caller {
     let Confirmation { key, certificate } = token.confirmation;
+    let text = |text: &Option<String>| text.as_deref().map(Text::new);
+    let actor = |Actor { issuer, subject, client_id }: &Actor| audit::Actor {
+        sub: text(subject),
+        client_id: text(client_id),
+        iss: text(issuer),
+    };
     audit::Caller {
         subject: Text::new(&token.subject),
+        subject_kind: match token.kind {
+            SubjectKind::User => "user",
+            SubjectKind::Workload => "workload",
+        },
         issuer: Text::new(&token.issuer_url),
         client_id: Text::new(&token.client_id),
+        actors: token.actors.iter().map(actor).collect(),
+        agent_instance: text(&token.agent.instance),
+        agent_version: text(&token.agent.version),
         token_id: token.token_id.as_ref().map(|id| hex(id.sha256())),
-        scopes_presented: audit::scopes(&token.scopes),
-        tenant: token.tenant.as_deref().map(Text::new),
-        acr: token.acr.as_deref().map(Text::new),
         workload: workload.as_deref().map(|workload| Text::new(workload.as_str())),
+        scopes_presented: audit::list(&token.scopes),
+        roles: audit::list(&token.roles),
+        tenant: text(&token.tenant),
+        acr: text(&token.acr),
         sender: match (sender, key, certificate) {
             (Sender::Unproved, ..) => None,
             (Sender::Proved, None, None) => Some("bearer"),

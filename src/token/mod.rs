@@ -35,25 +35,28 @@ mod shared_document;
 mod signature;
 mod source;
 mod spiffe;
+mod subject_kind;
 #[cfg(test)]
 mod tests;
 mod token_rules;
 #[cfg(any(test, feature = "test-faults"))]
 pub mod vectors;
 
-pub use actors::MAX_ACTORS;
+pub use actors::{Actor, MAX_ACTORS};
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
-pub use claims::{AccessToken, Actor, AgentClaims, Consent, ContextClaims, SubjectKind, TokenId};
+pub use claims::{AccessToken, AgentClaims, Consent, ContextClaims, TokenId};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError};
 pub use introspection::{
     ClientAuthentication, Inquiry, IntrospectedTokens, Introspection, SigningKey,
 };
-pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
+pub use issuer::{
+    ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType, ValuePattern, WorkloadMark,
+};
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
 pub use kind::is_other_kind;
@@ -64,3 +67,4 @@ pub use request::{
 pub use secret::Secret;
 pub use source::{RevocationSource, Schedule, Source};
 pub use spiffe::{SpiffeId, SpiffeIdError};
+pub use subject_kind::SubjectKind;

@@ -1,19 +1,17 @@
 //! What an issuer's access tokens must be like.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use crate::json::Object;
 
+use super::actors::{self, Actor};
 use super::algorithm::Algorithm;
-use super::claims::{
-    self, AccessToken, AgentClaims, Consent, ContextClaims, SubjectKind, TokenId, required,
-};
+use super::claims::{self, AccessToken, TokenId, required};
 use super::error::TokenError;
 use super::issuer::{ClaimNames, Identifier, Issuer, IssuerId, TokenType};
 use super::jwk::Key;
 use super::jws::{Jws, Unverified, Verified};
-use super::kind;
+use super::{kind, subject_kind};
 
 /// The rules for the tokens of one issuer: RFC 9068 section 4, as far as its settings
 /// do not say otherwise.
@@ -186,27 +184,31 @@ impl TokenRules {
         claims::check_count(claims)?;
         let names = &self.names;
         let tenant = claims::single(claims, &names.tenant, "tid")?;
+        let issuer_url = self.issuer_url(claims, tenant.as_deref())?;
+        let subject = required(claims::single(claims, &names.subject, "sub")?, "sub")?;
+        let client_id = required(claims::single(claims, &names.client, "client_id")?, "client_id")?;
+        let within = |actor: Actor| actor.within(&issuer_url);
         Ok(AccessToken {
             issuer,
-            issuer_url: self.issuer_url(claims, tenant.as_deref())?,
-            subject: required(claims::single(claims, &names.subject, "sub")?, "sub")?,
-            client_id: required(claims::single(claims, &names.client, "client_id")?, "client_id")?,
+            kind: subject_kind::of(claims, names, &subject, &client_id)?,
+            actors: actors::chain(claims)?.into_iter().map(within).collect(),
+            may_act: actors::authorized(claims)?.map(within),
+            issuer_url,
+            subject,
+            client_id,
             audiences: claims::audiences(claims)?,
             scopes: claims::scopes(claims, &names.scopes)?,
             expires_at: required(claims::numeric_date(claims, "exp")?, "exp")?,
             not_before: claims::numeric_date(claims, "nbf")?,
             issued_at,
             token_id: claims::string(claims, "jti")?.map(TokenId::new),
-            kind: SubjectKind::User,
-            roles: claims::roles(claims, &names.roles)?,
-            groups: BTreeSet::new(),
-            actors: Vec::new(),
-            may_act: None,
-            agent: AgentClaims::default(),
-            consent: Consent::default(),
-            context: ContextClaims::default(),
-            authentication_contexts: BTreeSet::new(),
-            takes_claims_challenges: false,
+            roles: claims::strings(claims, &names.roles, "roles")?,
+            groups: claims::strings(claims, &names.groups, "groups")?,
+            agent: claims::agent(claims, names)?,
+            consent: claims::consent(claims, names)?,
+            context: claims::context(claims, names)?,
+            authentication_contexts: claims::named_strings(claims, "acrs")?,
+            takes_claims_challenges: claims::takes_claims_challenges(claims)?,
             tenant,
             session: claims::string(claims, "sid")?,
             acr: claims::string(claims, "acr")?,

@@ -52,8 +52,8 @@ pub(crate) struct Issuer {
     #[serde(default)]
     pub(crate) scope_grants: Vec<ScopeGrant>,
     /// What tells its tokens for workloads, which nobody stands behind but the client, from
-    /// those for users, besides what is known: a `sub` that is the client, `idtyp` of
-    /// Microsoft Entra ID, `gty` of Auth0.
+    /// those for users, besides what is known: a `sub` that is the client, and the marks of
+    /// Microsoft Entra ID, Keycloak and Auth0.
     pub(crate) workloads: Option<WorkloadMark>,
     /// How clients are asked for better authentication of their users.
     #[serde(default)]
@@ -75,7 +75,7 @@ pub(crate) struct ScopeGrant {
     pub(crate) scopes: Vec<String>,
 }
 
-/// A claim that only tokens for workloads have.
+/// A claim that only tokens for workloads have, and that no user can set.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorkloadMark {
@@ -139,7 +139,7 @@ pub(crate) struct InlineKeys(
 );
 
 /// Where a token has what is read. Of several places, a single value is taken from the
-/// first that has one; scopes and roles are collected from all of them.
+/// first that has one; scopes, roles, groups and what was consented to are collected from all.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claims {

@@ -19,6 +19,7 @@ use crate::policy::Mode;
 pub(super) use agent::{Agent, Policy, Rollback, Scope, ServerRules};
 pub(super) use issuer::{
     Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
+    WorkloadMark,
 };
 pub(super) use rate::Rate;
 pub(super) use rule::{
