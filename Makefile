@@ -72,7 +72,7 @@ test-rust: build
 test-stack: stack
 	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs' 'bench/tests/*.test.mjs' 'tests/conformance/*.test.mjs'
 
-# More real MCP clients and a server, for tests/envoy. Nothing of theirs runs while they are installed.
+# More real MCP clients and servers, for tests/envoy. Nothing of theirs runs while they are installed.
 TEST_CLIENTS := tests/clients/node_modules/.package-lock.json
 
 $(TEST_CLIENTS): tests/clients/package.json tests/clients/package-lock.json

@@ -89,8 +89,7 @@ impl Shard {
             self.forget_one(now);
         }
         self.buckets.push(Filling { key: *key, full_at });
-        let bytes: Vec<u8> = self.buckets.iter().flat_map(Filling::encode).collect();
-        host.set_shared(&self.name, &bytes, Some(self.version))
+        host.set_shared(&self.name, &encode(&self.buckets), Some(self.version))
     }
 
     /// Makes room: the bucket that would be full first is the one that loses least.
@@ -106,14 +105,19 @@ impl Shard {
 }
 
 impl Filling {
-    fn encode(&self) -> impl Iterator<Item = u8> {
-        self.key.into_iter().chain(self.full_at.to_be_bytes())
-    }
-
     fn decode(bytes: &[u8; BUCKET]) -> Option<Self> {
         let (key, full_at) = bytes.split_first_chunk()?;
         Some(Filling { key: *key, full_at: u64::from_be_bytes(full_at.try_into().ok()?) })
     }
+}
+
+fn encode(buckets: &[Filling]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(buckets.len().saturating_mul(BUCKET));
+    for bucket in buckets {
+        bytes.extend_from_slice(&bucket.key);
+        bytes.extend_from_slice(&bucket.full_at.to_be_bytes());
+    }
+    bytes
 }
 
 /// The buckets of a shard; `None` for what we did not write.

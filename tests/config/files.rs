@@ -55,7 +55,7 @@ fn the_examples_are_valid() {
         examples.push(name);
     }
     examples.sort();
-    assert_eq!(examples, ["dpop", "entra", "mtls-bound", "opaque-introspection"]);
+    assert_eq!(examples, ["dpop", "entra", "mtls-bound", "opaque-introspection", "rate-limits"]);
 }
 
 #[test]

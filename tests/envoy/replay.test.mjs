@@ -5,7 +5,7 @@ import { Agent, request } from 'node:http';
 import { once } from 'node:events';
 import { after, describe, test } from 'node:test';
 
-import { bound, confirmation, dpop, rpcMessage, startFleet } from './support.mjs';
+import { bound, confirmation, connectionsByWorker, dpop, inParallel, rpcMessage, startFleet, withoutServers } from './support.mjs';
 
 const PROOFS = 10_000;
 
@@ -20,9 +20,6 @@ const WORKERS = 4;
 /** Enough that the kernel gives every worker some. */
 const CONNECTIONS = 64;
 
-/** What the MCP server would say. Envoy says it: the figures are about the filter. */
-const RESULT = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { content: [], resultType: 'complete' } });
-
 describe(`${PROOFS} proofs, each sent ${AT_ONCE + LATER} times, over ${WORKERS} workers and ${CONNECTIONS} connections`, async () => {
   const fleet = await startFleet({
     matrix: ['stream', 'hold'].map((mode) => ({ mode, workers: WORKERS })),
@@ -30,14 +27,7 @@ describe(`${PROOFS} proofs, each sent ${AT_ONCE + LATER} times, over ${WORKERS} 
       ...configuration,
       servers: configuration.servers.map((server) => ({ ...server, dpop: { mode: 'required' } })),
     }),
-    edit: (bootstrap) => {
-      const { route_config: { virtual_hosts: [{ routes }] } } = bootstrap.static_resources.listeners[0]
-        .filter_chains[0].filters[0].typed_config;
-      const route = routes.find(({ match }) => !match.headers);
-      delete route.route;
-      route.direct_response = { status: 200, body: { inline_string: RESULT } };
-      route.response_headers_to_add = [{ header: { key: 'content-type', value: 'application/json' } }];
-    },
+    edit: withoutServers,
   });
   after(() => fleet.stop());
 
@@ -98,27 +88,6 @@ async function post(url, agent, token, proof) {
   const [response] = await once(outgoing, 'response');
   await once(response.resume(), 'end');
   return response.statusCode;
-}
-
-/** The results of `run` for all items, `width` of them under way at a time. */
-async function inParallel(items, width, run) {
-  const results = [];
-  let next = 0;
-  await Promise.all(Array.from({ length: width }, async () => {
-    while (next < items.length) {
-      const index = next;
-      next += 1;
-      results[index] = await run(items[index]);
-    }
-  }));
-  return results;
-}
-
-/** Connections each worker of the listener `mcp` got. */
-async function connectionsByWorker(stack) {
-  const text = await (await fetch(`${stack.admin}/stats?filter=worker_.*downstream_cx_total`)).text();
-  const lines = text.trim().split('\n').filter((line) => line.startsWith('listener.127.0.0.1'));
-  return lines.map((line) => Number(line.split(': ')[1]));
 }
 
 async function exported(publicKey) {

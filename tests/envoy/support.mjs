@@ -276,6 +276,43 @@ export function publicKey({ d, p, q, dp, dq, qi, ...rest }) {
   return rest;
 }
 
+/** What an MCP server would say to a call. */
+const RESULT = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { content: [], resultType: 'complete' } });
+
+/** For `edit`: Envoy answers in place of the TypeScript server, where figures are about the filter. */
+export function withoutServers(bootstrap) {
+  const route = connectionManager(bootstrap).route_config.virtual_hosts[0].routes.find(({ match }) => !match.headers);
+  delete route.route;
+  route.direct_response = { status: 200, body: { inline_string: RESULT } };
+  route.response_headers_to_add = [{ header: { key: 'content-type', value: 'application/json' } }];
+}
+
+/** What a bootstrap says about HTTP. */
+export function connectionManager(bootstrap) {
+  return bootstrap.static_resources.listeners[0].filter_chains[0].filters[0].typed_config;
+}
+
+/** The results of `run` for all items, `width` of them under way at a time. */
+export async function inParallel(items, width, run) {
+  const results = [];
+  let next = 0;
+  await Promise.all(Array.from({ length: width }, async () => {
+    while (next < items.length) {
+      const index = next;
+      next += 1;
+      results[index] = await run(items[index]);
+    }
+  }));
+  return results;
+}
+
+/** Connections each worker of the listener `mcp` got. */
+export async function connectionsByWorker(stack) {
+  const text = await (await fetch(`${stack.admin}/stats?filter=worker_.*downstream_cx_total`)).text();
+  const lines = text.trim().split('\n').filter((line) => line.startsWith('listener.127.0.0.1'));
+  return lines.map((line) => Number(line.split(': ')[1]));
+}
+
 /** A server that misbehaves as no real one would, or answers when it is told to. */
 export async function startStub(handler) {
   const server = createServer(handler);
