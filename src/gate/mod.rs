@@ -32,6 +32,7 @@ mod policies;
 mod relay;
 mod server;
 mod standing;
+mod step_up;
 mod worker;
 
 use std::rc::Rc;
@@ -48,7 +49,7 @@ use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
 };
-use denials::{denial, refused, rejected, session_denial};
+use denials::{denial, refused, rejected, rejected_token, session_denial};
 use headers::encode_value;
 use relay::{Reading, Relay, Viewer};
 
@@ -337,9 +338,10 @@ impl Gate {
             }
             Outcome::Rejected(error) => Err(rejected(error, &server, || None)),
             Outcome::Refused(caller, error) => {
-                let caller = caller_fields(&caller, Sender::Unproved);
-                self.account.note(|record| record.caller = Some(caller));
-                Err(rejected(error, &server, || worker.authenticator.nonce(&server.dpop, host)))
+                let fields = caller_fields(&caller, Sender::Unproved);
+                self.account.note(|record| record.caller = Some(fields));
+                let nonce = || worker.authenticator.nonce(&server.dpop, host);
+                Err(rejected_token(error, &caller.token, &server, nonce, host))
             }
         }
     }
@@ -378,7 +380,7 @@ impl Gate {
         let effects = if headers == HeadersAre::Held {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
         } else {
-            let claimed = self.claimed_operation(&admitted)?;
+            let claimed = self.claimed_operation(&admitted, host)?;
             Effects {
                 request_headers: self.request_edits(&admitted, claimed.as_ref(), worker),
                 flow: Flow::Continue,
@@ -395,19 +397,25 @@ impl Gate {
     /// # Errors
     /// The denial that asks for another token. Others wait for the body, since their answer
     /// needs the id of the request, and since headers that lie have an error of their own.
-    fn claimed_operation(&mut self, admitted: &Admitted) -> Result<Option<Operation>, Denial> {
+    fn claimed_operation(
+        &mut self,
+        admitted: &Admitted,
+        host: &dyn Host,
+    ) -> Result<Option<Operation>, Denial> {
         let Admitted { arrival, standing, .. } = admitted;
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
             return Ok(None);
         };
-        let decision = standing.policy.decide(&standing.identity(), &operation, Form::Request);
+        let identity = standing.identity();
+        let decision = standing.policy.decide(&identity, &operation, Form::Request);
         match decision.enforced_denial() {
             None => Ok(Some(operation)),
             Some(reason) if reason.asks_for_another_token() => {
                 self.account.operation(&operation);
                 self.account.note(|record| record.claimed = true);
                 self.account.judged(&decision);
-                denial(&decision, &arrival.server, &operation, None).map_or(Ok(None), Err)
+                denial(&decision, &arrival.server, &identity, &operation, None, host)
+                    .map_or(Ok(None), Err)
             }
             Some(_) => Ok(None),
         }
@@ -585,13 +593,14 @@ impl Gate {
         let (decision, denied) = match message {
             Message::Request { id, era, operation } => {
                 let decision = policy.decide(&identity, operation, Form::Request);
-                let denied = denial(&decision, server, operation, Some((id, *era)))
+                let request = Some((id, *era));
+                let denied = denial(&decision, server, &identity, operation, request, host)
                     .or_else(|| admitted.task_denial(operation, id, host));
                 (decision, denied)
             }
             Message::Notification { operation, .. } => {
                 let decision = policy.decide(&identity, operation, Form::Notification);
-                let denied = denial(&decision, server, operation, None);
+                let denied = denial(&decision, server, &identity, operation, None, host);
                 (decision, denied)
             }
             Message::Response { .. } => {
