@@ -9,7 +9,7 @@ use crate::gate::{Server, StepUpChallenge};
 use crate::host::HostError;
 use crate::host::fake::{FakeHost, START};
 use crate::policy::{Decision, Identity, Reason, RequestContext, StepUp};
-use crate::rate::Verdict;
+use crate::rate::{self, Verdict};
 use crate::reply::{Challenge, Code, Denial, LocalReply};
 use crate::token::{AccessToken, IssuerId, Verified};
 
@@ -50,7 +50,9 @@ fn denied(decision: &Decision, server: &Server, token: AccessToken, host: &FakeH
 
 /// The challenge, with its status.
 fn challenge(decision: &Decision, server: &Server, token: AccessToken) -> (Code, String) {
-    let denial = denied(decision, server, token, &FakeHost::new());
+    let host = FakeHost::new();
+    rate::prepare(&host).unwrap();
+    let denial = denied(decision, server, token, &host);
     let reply = denial.reply("d1");
     assert_eq!(reply.status, 401, "{}", denial.reason());
     (denial.code, header(&reply, "www-authenticate").unwrap().to_owned())
@@ -136,7 +138,7 @@ fn a_challenge_that_is_not_counted_is_not_given() {
 #[ignore = "challenges are counted by `rate::take`"]
 fn mcp_a_client_that_does_not_step_up_is_challenged_a_few_times() {
     let host = FakeHost::new();
-    crate::rate::prepare(&host).unwrap();
+    rate::prepare(&host).unwrap();
     let codes = |host: &FakeHost, token: AccessToken| {
         [(); 5].map(|()| denied(&asking(acr()), &server(), token.clone(), host).code)
     };
