@@ -29,9 +29,11 @@ mod denials;
 mod event;
 mod headers;
 mod policies;
+mod rates;
 mod relay;
 mod server;
 mod standing;
+mod step_up;
 mod verdict;
 mod worker;
 
@@ -49,7 +51,7 @@ use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
 };
-use denials::{denial, refused, rejected, session_denial};
+use denials::{denial, refused, rejected, rejected_token, session_denial};
 use headers::encode_value;
 use relay::{Reading, Relay, Viewer};
 use verdict::Verdict;
@@ -341,9 +343,10 @@ impl Gate {
             }
             Outcome::Rejected(error) => Err(rejected(error, &server, || None)),
             Outcome::Refused(caller, error) => {
-                let caller = caller_fields(&caller, Sender::Unproved);
-                self.account.note(|record| record.caller = Some(caller));
-                Err(rejected(error, &server, || worker.authenticator.nonce(&server.dpop, host)))
+                let fields = caller_fields(&caller, Sender::Unproved);
+                self.account.note(|record| record.caller = Some(fields));
+                let nonce = || worker.authenticator.nonce(&server.dpop, host);
+                Err(rejected_token(error, &caller.token, &server, nonce, host))
             }
         }
     }
@@ -366,7 +369,7 @@ impl Gate {
             let verdict = Verdict::of(
                 standing,
                 |policy| policy.decide_session(&standing.identity()),
-                |decision| session_denial(decision, server, Code::MethodNotAllowed),
+                |decision, _| session_denial(decision, server, Code::MethodNotAllowed),
             );
             self.account.judged(&verdict);
             if let Some(denied) = verdict.denial {
@@ -386,7 +389,7 @@ impl Gate {
         let effects = if headers == HeadersAre::Held {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
         } else {
-            let claimed = self.claimed_operation(&admitted)?;
+            let claimed = self.claimed_operation(&admitted, host)?;
             Effects {
                 request_headers: self.request_edits(&admitted, claimed.as_ref(), worker),
                 flow: Flow::Continue,
@@ -403,15 +406,22 @@ impl Gate {
     /// # Errors
     /// The denial that asks for another token. Others wait for the body, since their answer
     /// needs the id of the request, and since headers that lie have an error of their own.
-    fn claimed_operation(&mut self, admitted: &Admitted) -> Result<Option<Operation>, Denial> {
+    fn claimed_operation(
+        &mut self,
+        admitted: &Admitted,
+        host: &dyn Host,
+    ) -> Result<Option<Operation>, Denial> {
         let Admitted { arrival, standing, .. } = admitted;
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
             return Ok(None);
         };
+        let identity = standing.identity();
         let verdict = Verdict::of(
             standing,
-            |policy| policy.decide(&standing.identity(), &operation, Form::Request),
-            |decision| denial(decision, &arrival.server, &operation, None),
+            |policy| policy.decide(&identity, &operation, Form::Request),
+            |decision, purpose| {
+                denial(decision, &arrival.server, &identity, &operation, None, purpose, host)
+            },
         );
         match (verdict.decision.enforced_denial(), &verdict.denial) {
             (None, _) => Ok(Some(operation)),
@@ -598,17 +608,21 @@ impl Gate {
             Message::Request { id, era, operation } => Verdict::of(
                 standing,
                 |policy| policy.decide(&identity, operation, Form::Request),
-                |decision| denial(decision, server, operation, Some((id, *era))),
+                |decision, purpose| {
+                    denial(decision, server, &identity, operation, Some((id, *era)), purpose, host)
+                },
             ),
             Message::Notification { operation, .. } => Verdict::of(
                 standing,
                 |policy| policy.decide(&identity, operation, Form::Notification),
-                |decision| denial(decision, server, operation, None),
+                |decision, purpose| {
+                    denial(decision, server, &identity, operation, None, purpose, host)
+                },
             ),
             Message::Response { .. } => Verdict::of(
                 standing,
                 |policy| policy.decide_session(&identity),
-                |decision| session_denial(decision, server, Code::NotificationDenied),
+                |decision, _| session_denial(decision, server, Code::NotificationDenied),
             ),
         };
         self.account.judged(&verdict);

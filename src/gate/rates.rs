@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::account::object;
+use super::denials::rate_denial;
 use super::standing::Standing;
-use crate::host::{Host, HostError};
-use crate::mcp::Operation;
+use crate::host::Host;
+use crate::mcp::{Id, Operation};
 use crate::policy::{Decision, RateKey, RateLimit};
 use crate::rate::{self, Bucket, Verdict};
-use crate::reply::{Code, Denial};
+use crate::reply::Denial;
 
 /// A rate that an operation exceeds, or that could not be counted.
 pub(super) struct Exceeded {
@@ -23,6 +24,7 @@ pub(super) fn exceeded(
     standing: &Standing,
     server: &str,
     operation: &Operation,
+    id: Option<&Id>,
     host: &dyn Host,
 ) -> Option<Exceeded> {
     let limits = &decision.obligations.rates;
@@ -31,18 +33,12 @@ pub(super) fn exceeded(
     }
     let caller = Counted { decision, standing, server, operation };
     let buckets: Vec<_> = limits.iter().map(|limit| caller.bucket(limit)).collect();
-    match rate::take(&buckets, host) {
-        Ok(Verdict::Taken) => None,
-        Ok(Verdict::Limited { limit, retry_after }) => {
-            let denial = Denial::new(Code::RateLimited, "the operation comes too often")
-                .with_retry_after(retry_after);
-            Some(Exceeded { denial, limit: Some(limit) })
-        }
-        Err(HostError) => {
-            let denial = Denial::new(Code::HostFailure, "the host has no record of rates");
-            Some(Exceeded { denial, limit: None })
-        }
-    }
+    let verdict = rate::take(&buckets, host);
+    let limit = match &verdict {
+        Ok(Verdict::Limited { limit, .. }) => Some(limit.clone()),
+        _ => None,
+    };
+    rate_denial(verdict, id).map(|denial| Exceeded { denial, limit })
 }
 
 /// What an operation is counted by.

@@ -5,6 +5,15 @@ use crate::audit;
 use crate::policy::{Decision, Mode, Outcome, ServerPolicy};
 use crate::reply::Denial;
 
+/// What a denial is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The client gets it: challenges to authenticate better are counted.
+    Answer,
+    /// It says what would be.
+    Record,
+}
+
 /// What the policies say of one operation.
 pub(super) struct Verdict {
     /// What the policy in force says.
@@ -19,22 +28,22 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Lets the policies of a standing `decide`. `deny` makes the denial that a decision asks
-    /// for, if it does.
+    /// for, if it does, for the client or only to know it.
     pub(super) fn of(
         standing: &Standing,
         decide: impl Fn(&ServerPolicy) -> Decision,
-        deny: impl Fn(&Decision) -> Option<Denial>,
+        deny: impl Fn(&Decision, Purpose) -> Option<Denial>,
     ) -> Self {
         let decision = decide(&standing.policy);
         let enforced = |decision: &Decision| {
             if decision.is_allow() {
                 None
             } else {
-                deny(&Decision { mode: Mode::Enforce, ..decision.clone() })
+                deny(&Decision { mode: Mode::Enforce, ..decision.clone() }, Purpose::Record)
             }
         };
         let (denial, unenforced) = match decision.mode {
-            Mode::Enforce => (deny(&decision), None),
+            Mode::Enforce => (deny(&decision, Purpose::Answer), None),
             Mode::Shadow => (None, enforced(&decision)),
         };
         let candidate = standing.candidate.as_ref().map(|named| {

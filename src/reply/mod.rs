@@ -10,8 +10,8 @@ mod catalogue;
 mod challenge;
 mod json_rpc;
 
-pub use catalogue::{Answer, Code, ErrorStatus};
-pub use challenge::{Challenge, ChallengeError};
+pub use catalogue::{Answer, Code, ErrorStatus, RetryAfter};
+pub use challenge::{Authentication, Challenge, ChallengeError, ClaimsRequest};
 pub use json_rpc::error_body;
 
 use crate::mcp::Id;

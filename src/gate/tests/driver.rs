@@ -1,6 +1,8 @@
 //! Drives one worker's streams: requests, bodies, tokens, a configuration.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,8 +14,12 @@ use crate::gate::*;
 use crate::host::fake::{FakeHost, START};
 use crate::host::{CalloutAnswer, CalloutId};
 use crate::mcp::{Principal, SealKey, SessionSeals};
+use crate::policy::{Decision, Mode, Obligations, Reason};
 use crate::reply::LocalReply;
-use crate::token::PeerConnection;
+use crate::token::{
+    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, PeerConnection,
+    SubjectKind,
+};
 
 pub(super) const RESOURCE: &str = "https://mcp.example/mcp";
 pub(super) const BOTH_MODES: [HostMode; 2] = [HostMode::Stream, HostMode::Hold];
@@ -43,6 +49,57 @@ pub(super) fn config(mode: HostMode) -> Value {
             "resources": { "rules": [{ "uris": ["docs://*"], "scopes": [] }] },
         }],
     })
+}
+
+/// The server of [`config`].
+pub(super) fn server() -> Server {
+    let document = config(HostMode::Stream).to_string();
+    let loaded = config::load(document.as_bytes(), &config::Secrets::assumed()).unwrap();
+    loaded.enforcement.servers.into_iter().next().unwrap()
+}
+
+/// What a token of its issuer says.
+pub(super) fn access_token() -> AccessToken {
+    AccessToken {
+        issuer: IssuerId(0),
+        issuer_url: "https://idp.example".to_owned(),
+        subject: "alice".to_owned(),
+        client_id: "agent".to_owned(),
+        audiences: vec![RESOURCE.to_owned()],
+        scopes: BTreeSet::new(),
+        expires_at: SystemTime::UNIX_EPOCH + START + std::time::Duration::from_secs(300),
+        not_before: None,
+        issued_at: SystemTime::UNIX_EPOCH + START,
+        token_id: None,
+        kind: SubjectKind::User,
+        roles: BTreeSet::new(),
+        groups: BTreeSet::new(),
+        actors: Vec::new(),
+        may_act: None,
+        agent: AgentClaims::default(),
+        consent: Consent::default(),
+        context: ContextClaims::default(),
+        authentication_contexts: BTreeSet::new(),
+        takes_claims_challenges: false,
+        tenant: None,
+        session: None,
+        acr: None,
+        authenticated_at: None,
+        confirmation: Confirmation::default(),
+    }
+}
+
+/// Policy says no.
+pub(super) fn denied_for(reason: Reason) -> Decision {
+    Decision {
+        outcome: crate::policy::Outcome::Deny(reason),
+        mode: Mode::Enforce,
+        agent: None,
+        required_scopes: BTreeSet::from(["docs.admin".to_owned()]),
+        step_up: None,
+        rules: vec!["rules[0]".to_owned()],
+        obligations: Obligations::default(),
+    }
 }
 
 /// The same, with keys that must be fetched.
