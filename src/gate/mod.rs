@@ -53,13 +53,14 @@ use arrival::{
 };
 use denials::{denial, refused, rejected, rejected_token, session_denial};
 use headers::encode_value;
+use rates::Exceeded;
 use relay::{Reading, Relay, Viewer};
 use verdict::Verdict;
 
 use crate::audit::{Text, digest};
 use crate::host::Host;
 use crate::mcp::{Era, Message, Operation, Principal, read_message_and_params};
-use crate::policy::{Decision, Form, Introspect, ServerPolicy};
+use crate::policy::{Decision, Form, Introspect, Mode, ServerPolicy};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
 use crate::token::{Outcome, PeerConnection, Recency, Secret, Wait, Waited};
 
@@ -553,7 +554,7 @@ impl Gate {
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        let decision = self.judge(&admitted, &message, host)?;
+        let mut decision = self.judge(&admitted, &message, host)?;
         if let Some(recency) = decision.obligations.introspect {
             let server = &admitted.arrival.server;
             let token = admitted.token.as_ref().map_or("", Secret::reveal);
@@ -583,8 +584,9 @@ impl Gate {
             let confirmed = caller_fields(&admitted.caller, Sender::Proved);
             self.account.note(|record| record.caller = Some(confirmed));
             // The issuer may have said less than the token does.
-            self.judge(&admitted, &message, host)?;
+            decision = self.judge(&admitted, &message, host)?;
         }
+        self.count(&admitted, &message, &decision, host)?;
         let reading = admitted.reading(&message);
         let (operation, era) = match message {
             Message::Request { operation, era, .. } | Message::Notification { operation, era } => {
@@ -593,6 +595,42 @@ impl Gate {
             Message::Response { .. } => (None, Era::Legacy),
         };
         Ok(self.forward(admitted, operation.as_ref(), era, reading, held, worker, host))
+    }
+
+    /// Counts an operation that everything else allows. In shadow, an operation that comes too
+    /// often is only recorded.
+    fn count(
+        &mut self,
+        admitted: &Admitted,
+        message: &Message,
+        decision: &Decision,
+        host: &dyn Host,
+    ) -> Result<(), Denial> {
+        let (operation, id) = match message {
+            Message::Request { operation, id, .. } => (operation, Some(id)),
+            Message::Notification { operation, .. } => (operation, None),
+            Message::Response { .. } => return Ok(()),
+        };
+        if !decision.is_allow() {
+            return Ok(());
+        }
+        let Admitted { arrival: Arrival { server, .. }, standing, .. } = admitted;
+        let exceeded = rates::exceeded(decision, standing, &server.resource, operation, id, host);
+        let Some(Exceeded { denial, limit }) = exceeded else { return Ok(()) };
+        let code = denial.code.as_str();
+        match decision.mode {
+            Mode::Enforce => {
+                self.account.note(|record| record.rate_limit = limit);
+                Err(denial)
+            }
+            Mode::Shadow => {
+                self.account.note(|record| {
+                    record.rate_limit = limit;
+                    record.would_deny = Some(code);
+                });
+                Ok(())
+            }
+        }
     }
 
     /// What policy says of a message.

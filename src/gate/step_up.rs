@@ -98,7 +98,7 @@ fn challenge_kind(token: &AccessToken, server: &Server) -> StepUpChallenge {
 }
 
 /// Who is challenged for what. A new token is the same caller.
-fn bucket(decision: &Decision, server: &Server, token: &AccessToken) -> Bucket<'static> {
+pub(super) fn bucket(decision: &Decision, server: &Server, token: &AccessToken) -> Bucket<'static> {
     let rules = decision.rules.join("\n");
     let caller = [&token.issuer_url, &token.subject, &token.client_id, &server.resource];
     Bucket::of_step_up(&rules, &caller.map(String::as_str))

@@ -7,6 +7,7 @@ use super::policies::Rollback;
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
+use crate::rate;
 use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait};
 
 /// One worker's shared state. Every worker VM has its own.
@@ -76,6 +77,8 @@ impl Worker {
         if self.servers.iter().any(|server| server.binds_tasks()) {
             let _ = tasks::prepare(host);
         }
+        // Without it, nothing that is counted passes, and nobody is asked to step up.
+        let _ = rate::prepare(host);
         let rollback = self.servers.iter().find_map(|server| server.policies.rollback.as_ref());
         if let Some(rollback @ Rollback { named, until }) = rollback {
             let until = humantime::format_rfc3339_seconds(*until);

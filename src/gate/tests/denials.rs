@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::driver::*;
 use crate::gate::denials::{denial, rate_denial, rejected_token, session_denial};
+use crate::gate::verdict::Purpose;
 use crate::gate::{Server, StepUpChallenge};
 use crate::host::HostError;
 use crate::host::fake::FakeHost;
@@ -62,7 +63,7 @@ fn told(
         now: SystemTime::UNIX_EPOCH,
     };
     let operation = Operation { method: "x".to_owned(), target };
-    denial(decision, server, &identity, &operation, request, &FakeHost::new())
+    denial(decision, server, &identity, &operation, request, Purpose::Record, &FakeHost::new())
 }
 
 /// What the answer to a request with the id 7 is.

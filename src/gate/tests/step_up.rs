@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::driver::*;
-use crate::gate::step_up::{counted, key, step_up};
+use crate::gate::step_up::{bucket, counted, step_up};
+use crate::gate::verdict::Purpose;
 use crate::gate::{Server, StepUpChallenge};
 use crate::host::HostError;
 use crate::host::fake::{FakeHost, START};
@@ -45,7 +46,7 @@ fn denied(decision: &Decision, server: &Server, token: AccessToken, host: &FakeH
         context: RequestContext::default(),
         now: SystemTime::UNIX_EPOCH + START,
     };
-    step_up(decision, server, &identity, host)
+    step_up(decision, server, &identity, Purpose::Answer, host)
 }
 
 /// The challenge, with its status.
@@ -63,7 +64,6 @@ fn challenges(reply: &LocalReply) -> usize {
 }
 
 #[test]
-#[ignore = "challenges are counted by `rate::take`"]
 fn rfc9470_3_the_rule_is_asked_for_and_no_scope_is_lost() {
     let (code, challenge) = challenge(&asking(acr()), &server(), access_token());
     assert_eq!(code, Code::StepUpRequired);
@@ -77,7 +77,6 @@ fn rfc9470_3_the_rule_is_asked_for_and_no_scope_is_lost() {
 }
 
 #[test]
-#[ignore = "challenges are counted by `rate::take`"]
 fn entra_the_most_wanted_context_is_asked_for() {
     let (code, sent) = challenge(&asking(contexts()), &by_claims(), capable());
     assert_eq!(code, Code::ClaimsRequired);
@@ -135,7 +134,6 @@ fn a_challenge_that_is_not_counted_is_not_given() {
 }
 
 #[test]
-#[ignore = "challenges are counted by `rate::take`"]
 fn mcp_a_client_that_does_not_step_up_is_challenged_a_few_times() {
     let host = FakeHost::new();
     rate::prepare(&host).unwrap();
@@ -156,14 +154,14 @@ fn mcp_a_client_that_does_not_step_up_is_challenged_a_few_times() {
 #[test]
 fn every_caller_and_rule_is_counted_apart() {
     let decision = asking(acr());
-    let first = key(&decision, &server(), &access_token());
+    let first = bucket(&decision, &server(), &access_token()).key;
     // A new token is no new caller.
     let token = AccessToken {
         issued_at: SystemTime::UNIX_EPOCH,
         scopes: ["more".to_owned()].into(),
         ..access_token()
     };
-    assert_eq!(key(&decision, &server(), &token), first);
+    assert_eq!(bucket(&decision, &server(), &token).key, first);
 
     let name = || "other".to_owned();
     let tokens = [
@@ -172,10 +170,10 @@ fn every_caller_and_rule_is_counted_apart() {
         AccessToken { client_id: name(), ..access_token() },
     ];
     for token in tokens {
-        assert_ne!(key(&decision, &server(), &token), first);
+        assert_ne!(bucket(&decision, &server(), &token).key, first);
     }
     let decision = Decision { rules: vec![name()], ..decision };
-    assert_ne!(key(&decision, &server(), &access_token()), first);
+    assert_ne!(bucket(&decision, &server(), &access_token()).key, first);
     let server = Server { resource: name(), ..server() };
-    assert_ne!(key(&decision, &server, &access_token()), first);
+    assert_ne!(bucket(&decision, &server, &access_token()).key, first);
 }
