@@ -173,13 +173,12 @@ fn rule(
         dpop: text.dpop.map(requirement),
         mtls: text.mtls.map(requirement),
         introspect: text.introspect,
-        rates: match text.rates {
-            Some([]) => {
-                notes.list::<()>(&at("rates"), &[]);
-                Vec::new()
-            }
-            rates => rates::compile(notes, &at("rates"), rates.unwrap_or_default()),
-        },
+        rates: (text.rates)
+            .map(|rates| {
+                notes.list(&at("rates"), rates);
+                rates::compile(notes, &at("rates"), rates)
+            })
+            .unwrap_or_default(),
         mode: text.mode,
         param_headers: param_headers(notes, &at("param_headers"), text.param_headers),
     }

@@ -33,7 +33,7 @@ fn tool(name: &str) -> Target {
 }
 
 fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * 60)
+    Duration::from_secs(minutes.saturating_mul(60))
 }
 
 #[test]
@@ -275,8 +275,12 @@ fn a_server_takes_ten_thousand_rules() {
     let rule = |n: usize| json!({ "names": [format!("tool_{n}")], "scopes": ["docs.read"] });
     document["servers"][1]["tools"]["rules"] = (0..10_000).map(rule).collect();
     let servers = load_value(&document).unwrap().enforcement.servers;
-    let rule = servers[1].policies.own.rule(&tool("tool_9999")).unwrap();
-    assert_eq!(rule.id, "servers[1].tools.rules[9999]");
+    let last = servers[1].policies.own.rule(&tool("tool_9999")).unwrap();
+    assert_eq!(last.id, "servers[1].tools.rules[9999]");
+
+    document["servers"][1]["tools"]["rules"] = (0..16_385).map(rule).collect();
+    let told = load_value(&document).map(drop).unwrap_err();
+    assert_eq!(told, "servers[1].tools.rules: has 16385 entries; at most 16384 are taken");
 }
 
 #[test]

@@ -193,8 +193,9 @@ fn what_is_wrong_with_scopes_and_grants_is_told() {
         ],
     );
     let ladder = |steps: usize| -> Value {
-        let step =
-            |n: usize| (format!("s{n:03}"), json!({ "implies": [format!("s{:03}", n + 1)] }));
+        let step = |n: usize| {
+            (format!("s{n:03}"), json!({ "implies": [format!("s{:03}", n.saturating_add(1))] }))
+        };
         Value::Object((0..steps).map(step).collect())
     };
     assert!(load_value(&edited(minimal(), "/scopes", Some(ladder(100)))).is_ok());
