@@ -8,6 +8,7 @@ use super::document::{self, ClaimName};
 use super::fetch::{self, Rhythm};
 use super::secrets::Secrets;
 use super::{introspection, keys};
+use crate::gate::StepUpChallenge;
 use crate::token::{
     Algorithm, ClaimNames, ClaimPath, Identifier, IntrospectedTokens, Issuer, IssuerId,
     RevocationSource, TokenType, ValuePattern, WorkloadMark, is_other_kind,
@@ -15,9 +16,6 @@ use crate::token::{
 
 /// Stands for the tenant in an issuer identifier.
 pub(super) const TENANT: &str = "{tid}";
-
-/// Longest name of an issuer: it stands in every log line about it.
-const MAX_NAME: usize = 64;
 
 /// RFC 7519 section 4.1.4 speaks of "a few minutes". More would prolong every token.
 const CLOCK_SKEW: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(5 * 60) };
@@ -54,8 +52,21 @@ pub(super) struct KnownIssuer {
     pub(super) name: String,
     /// Its issuer identifier, or those of its tenants.
     pub(super) identifiers: Vec<String>,
+    /// Its tenants, where each of them has an issuer identifier of its own.
+    pub(super) tenants: Option<Vec<String>>,
     /// Which of its tokens are introspected, if it can be asked.
     pub(super) introspected: Option<IntrospectedTokens>,
+    /// How clients are asked for better authentication of its users.
+    pub(super) step_up: StepUpChallenge,
+    /// Members of its `claims` that are given.
+    pub(super) claims: Vec<&'static str>,
+}
+
+impl KnownIssuer {
+    /// Whether its tokens can say what `claims` has under this name.
+    pub(super) fn says(&self, claim: &str) -> bool {
+        self.claims.contains(&claim)
+    }
 }
 
 /// The issuers, in the order of their names.
@@ -68,9 +79,28 @@ pub(super) fn known(issuers: &BTreeMap<String, document::Issuer>) -> Known {
             }
             _ => vec![issuer.issuer.clone()],
         };
-        let introspected = issuer.introspection.as_ref().map(|settings| settings.tokens);
-        let id = IssuerId(index);
-        let issuer = KnownIssuer { id, name: name.clone(), identifiers, introspected };
+        let claims = [
+            ("tenant", &issuer.claims.tenant),
+            ("agent", &issuer.claims.agent),
+            ("agent_instance", &issuer.claims.agent_instance),
+            ("agent_version", &issuer.claims.agent_version),
+            ("session", &issuer.claims.session),
+            ("task", &issuer.claims.task),
+            ("instance", &issuer.claims.instance),
+        ];
+        let issuer = KnownIssuer {
+            id: IssuerId(index),
+            name: name.clone(),
+            identifiers,
+            tenants: issuer.tenants.clone(),
+            introspected: issuer.introspection.as_ref().map(|settings| settings.tokens),
+            step_up: issuer.step_up,
+            claims: claims
+                .iter()
+                .filter(|(_, paths)| paths.is_some())
+                .map(|(name, _)| *name)
+                .collect(),
+        };
         known.insert(name.clone(), issuer);
     }
     known
@@ -105,11 +135,7 @@ fn compile_one(
     secrets: &Secrets,
 ) -> Option<Issuer> {
     let path = format!("issuers.{name}");
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(is_name_byte) {
-        let message = format!("a name is 1 to {MAX_NAME} letters, digits, `-` and `_`");
-        notes.problem(&path, message);
-    }
+    notes.name(&path, &name);
     let identifier = identifier(notes, &path, &issuer.issuer, issuer.tenants);
     check_token_types(notes, &format!("{path}.token_types"), &issuer.token_types);
     let clock_skew = notes.span(&format!("{path}.clock_skew"), issuer.clock_skew, CLOCK_SKEW);

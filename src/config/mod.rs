@@ -5,16 +5,24 @@
 //! member is an error and never a rule that silently is not there. What no rule
 //! permits is denied, so leaving something out can lock out and never let in.
 
+mod agents;
+mod analysis;
 mod compile;
+mod delegation;
 mod document;
 mod fetch;
 mod introspection;
 mod issuers;
 mod keys;
 mod metadata;
+mod methods;
+mod policies;
 mod problem;
 mod proofs;
+mod rates;
+mod rule_text;
 mod rules;
+mod scopes;
 mod secrets;
 mod servers;
 mod sessions;

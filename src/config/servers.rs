@@ -1,15 +1,14 @@
 //! Compiles `servers`: the MCP servers, how requests find them, and what they demand.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use super::compile::Notes;
-use super::document::{self, Match};
+use super::document::{self, DeniedObjects, Match};
 use super::issuers::{Known, KnownIssuer};
-use super::problem::did_you_mean;
+use super::policies::{Compiled, Policies};
 use super::url::{Authority, Url, ambiguity};
-use super::{metadata, proofs, rules, sessions};
-use crate::gate::{Policies, Server};
+use super::{delegation, metadata, proofs, rules, sessions};
+use crate::gate::Server;
 use crate::token::IntrospectedTokens;
 
 /// Where metadata documents are (RFC 9728 section 3).
@@ -20,11 +19,12 @@ pub(super) fn compile(
     notes: &mut Notes,
     servers: Vec<document::Server>,
     known: &Known,
+    policies: &mut Policies<'_>,
 ) -> Vec<Server> {
     let servers: Vec<(String, Server)> = (servers.into_iter().enumerate())
         .map(|(index, server)| (format!("servers[{index}]"), server))
         .filter_map(|(path, server)| {
-            Some((path.clone(), compile_one(notes, &path, server, known)?))
+            Some((path.clone(), compile_one(notes, &path, server, known, policies)?))
         })
         .collect();
     check_distinct(notes, &servers);
@@ -36,14 +36,17 @@ fn compile_one(
     path: &str,
     server: document::Server,
     known: &Known,
+    policies: &mut Policies<'_>,
 ) -> Option<Server> {
     let issuers = issuers(notes, &format!("{path}.issuers"), &server.issuers, known);
-    let unasked = issuers.iter().find(|issuer| issuer.introspected.is_none());
-    let policy = rules::compile(notes, path, &server, unasked.map(|issuer| issuer.name.as_str()));
+    let Compiled { policies, takes_unbound, takes_uncertified } =
+        policies.compile(notes, path, &server, &issuers);
+    let instance_header =
+        delegation::instance_header(notes, &format!("{path}.context"), &server.context, &issuers);
     let task_binding = sessions::task_binding(notes, &format!("{path}.tasks"), &server);
-    let relaxed = rules::take_unbound(&server);
-    let dpop = proofs::dpop(notes, &format!("{path}.dpop"), server.dpop, relaxed, &server.resource);
-    let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls);
+    let dpop_path = format!("{path}.dpop");
+    let dpop = proofs::dpop(notes, &dpop_path, server.dpop, takes_unbound, &server.resource);
+    let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls, takes_uncertified);
     check_audiences(notes, &format!("{path}.audiences"), &server.audiences, &server.resource);
     check_origins(notes, &format!("{path}.allowed_origins"), &server.allowed_origins);
     metadata::check(notes, &format!("{path}.metadata"), &server.metadata);
@@ -71,10 +74,10 @@ fn compile_one(
         metadata_document,
         scopes_supported: server.metadata.scopes_supported,
         task_binding,
-        policies: Policies { own: Rc::new(policy), ..Policies::default() },
-        instance_header: None,
-        hides_objects: true,
-        step_up_challenges: Vec::new(),
+        policies,
+        instance_header,
+        hides_objects: server.denied_objects == DeniedObjects::Hidden,
+        step_up_challenges: issuers.iter().map(|issuer| (issuer.id, issuer.step_up)).collect(),
     })
 }
 
@@ -149,21 +152,8 @@ fn issuers<'k>(
     names: &[String],
     known: &'k Known,
 ) -> Vec<&'k KnownIssuer> {
-    notes.list(path, names);
-    notes.unique(path, names);
-    let mut issuers: Vec<&KnownIssuer> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match known.get(name) {
-            Some(issuer) => issuers.push(issuer),
-            None => {
-                let hint = did_you_mean(name, known.keys().map(String::as_str));
-                notes.problem(
-                    format!("{path}[{index}]"),
-                    format!("no issuer is named {name:?}{hint}"),
-                );
-            }
-        }
-    }
+    let known: Vec<&KnownIssuer> = known.values().collect();
+    let issuers = rules::issuers(notes, path, names, &known);
     let mut opaque = issuers
         .iter()
         .filter(|issuer| issuer.introspected == Some(IntrospectedTokens::Opaque))

@@ -1,13 +1,18 @@
 //! Configuration documents, good and bad.
 
+// For `json!` with a whole document.
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 #![expect(clippy::panic, reason = "tests may panic")]
 #![expect(clippy::indexing_slicing, reason = "tests may panic")]
 
+mod analysis;
 mod command;
 mod compiled;
 mod files;
 mod identity;
+mod policies;
+mod policy_problems;
 mod problems;
 mod proofs;
 mod sessions;

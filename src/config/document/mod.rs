@@ -23,12 +23,12 @@ pub(super) use issuer::{
 };
 pub(super) use rate::Rate;
 pub(super) use rule::{
-    PromptDeny, PromptRule, ResourceDeny, ResourceRule, RuleBinding, StepUp, ToolDeny, ToolRule,
-    WorkloadGrant,
+    PromptDeny, PromptRule, PromptRules, ResourceDeny, ResourceRule, ResourceRules, RuleBinding,
+    StepUp, ToolDeny, ToolRule, ToolRules, WorkloadGrant,
 };
 pub(super) use server::{
-    Context, ContextBinding, Delegation, DeniedObjects, Dpop, Lists, Match, Metadata, Mtls, Server,
-    Tasks, UnknownAgents,
+    Context, ContextBinding, Delegation, DeniedObjects, Dpop, Lists, Match, Metadata, Methods,
+    Mtls, Server, Tasks, UnknownAgents,
 };
 pub(super) use values::{ClaimName, FromEnvironment, Span};
 
@@ -69,7 +69,7 @@ pub(super) struct Document {
     /// and `_`. With it, other agents are denied. Without it, every client of the issuers may
     /// act for its users.
     #[schemars(extend("minProperties" = 1))]
-    pub(super) agents: Option<BTreeMap<String, Agent>>,
+    pub(super) agents: Option<Agents>,
     /// What scopes amount to, where they are more than their names.
     #[serde(default)]
     pub(super) scopes: BTreeMap<String, Scope>,
@@ -84,6 +84,9 @@ pub(super) struct Document {
     /// How workloads prove who they are, besides tokens.
     pub(super) workload_identity: Option<WorkloadIdentity>,
 }
+
+/// The agents of `agents`, by name.
+pub(super) type Agents = BTreeMap<String, Agent>;
 
 /// How workloads prove their SPIFFE IDs. A certificate of the connection counts where its
 /// trust domain is one of these; it needs a listener that verifies certificates.
