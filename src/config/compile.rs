@@ -10,7 +10,7 @@ use super::document::{AuditLog, Document, Span};
 use super::problem::{ConfigError, Problem};
 use super::secrets::Secrets;
 use super::url::Url;
-use super::{Loaded, issuers, proofs, servers, sessions};
+use super::{Loaded, issuers, proofs, servers, sessions, workloads};
 use crate::gate::{AuditSettings, Enforcement};
 
 /// Most issuers: each has keys in memory and a fetch of its own in every worker.
@@ -44,6 +44,8 @@ pub(super) fn compile(
     }
 
     let issuers = issuers::compile(&mut notes, document.issuers, &known, secrets);
+    let (workload_identity, workload_sources) =
+        workloads::compile(&mut notes, document.workload_identity, &document.servers);
     let have_sessions = document.servers.iter().any(sessions::are_open);
     let servers = servers::compile(&mut notes, document.servers, &known);
     let policies: Vec<_> = servers.iter().map(|server| &server.dpop).collect();
@@ -57,10 +59,17 @@ pub(super) fn compile(
         identity_headers: document.audit.identity_headers,
         log: document.audit.log == AuditLog::Json,
     };
-    let enforcement = Enforcement { host_mode: document.host_mode, servers, audit, session_keys };
+    let enforcement = Enforcement {
+        host_mode: document.host_mode,
+        servers,
+        audit,
+        session_keys,
+        workloads: workload_sources,
+    };
     Ok(Loaded {
         enforcement,
         issuers,
+        workload_identity,
         nonce_keys,
         variables: notes.variables,
         version,

@@ -6,7 +6,7 @@ use crate::mcp::{
 };
 use crate::policy::{Decision, Reason};
 use crate::reply::{Challenge, ChallengeError, Code, Denial, RpcError};
-use crate::token::{ProofError, Requirement, TokenError};
+use crate::token::{ProofError, Requirement, TokenError, WorkloadError};
 
 /// What to authenticate with at a server.
 pub(super) fn challenge(server: &Server, error: Option<ChallengeError>) -> Challenge {
@@ -33,6 +33,7 @@ pub(super) fn rejected(
         TokenError::KeysUnavailable
         | TokenError::IntrospectionUnavailable
         | TokenError::RevocationsUnavailable
+        | TokenError::Workload(WorkloadError::BundleUnavailable)
         | TokenError::Proof(ProofError::NotRecorded) => {
             Denial::new(Code::Unavailable(error.code()), reason)
         }

@@ -4,9 +4,10 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
+use super::workloads::WorkloadSources;
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
-use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait};
+use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait, WorkloadIdentity};
 
 /// One worker's shared state. Every worker VM has its own.
 pub struct Worker {
@@ -16,6 +17,8 @@ pub struct Worker {
     pub(super) audit: AuditSettings,
     /// The MCP servers.
     pub(super) servers: Vec<Rc<Server>>,
+    /// Where evidence of workloads is looked for.
+    pub(super) workloads: WorkloadSources,
     /// Verifies tokens.
     pub(super) authenticator: Authenticator,
     /// Seals sessions.
@@ -34,6 +37,7 @@ impl Worker {
     pub fn new(
         enforcement: Enforcement,
         issuers: Vec<Issuer>,
+        workload_identity: WorkloadIdentity,
         nonce_keys: Vec<NonceKey>,
         policy_version: &str,
     ) -> Self {
@@ -41,7 +45,9 @@ impl Worker {
             host_mode: enforcement.host_mode,
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
-            authenticator: Authenticator::new(issuers, nonce_keys),
+            workloads: enforcement.workloads,
+            authenticator: Authenticator::new(issuers, nonce_keys)
+                .with_workloads(workload_identity),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
             may_wait: true,
@@ -52,7 +58,8 @@ impl Worker {
     /// What is in force until a configuration compiled: nothing is allowed.
     #[must_use]
     pub fn deny_all() -> Self {
-        Worker::new(Enforcement::deny_all(), Vec::new(), Vec::new(), "")
+        let (issuers, nonce_keys) = (Vec::new(), Vec::new());
+        Worker::new(Enforcement::deny_all(), issuers, WorkloadIdentity::default(), nonce_keys, "")
     }
 
     /// Makes what the workers of a proxy share, where it is not there yet.

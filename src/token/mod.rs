@@ -40,6 +40,7 @@ mod tests;
 mod token_rules;
 #[cfg(any(test, feature = "test-faults"))]
 pub mod vectors;
+mod workload;
 
 pub use actors::MAX_ACTORS;
 pub use algorithm::Algorithm;
@@ -49,7 +50,7 @@ pub use claim_path::ClaimPath;
 pub use claims::{AccessToken, Actor, AgentClaims, Consent, ContextClaims, SubjectKind, TokenId};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
-pub use error::{ProofError, TokenError};
+pub use error::{ProofError, TokenError, WorkloadError};
 pub use introspection::{
     ClientAuthentication, Inquiry, IntrospectedTokens, Introspection, SigningKey,
 };
@@ -64,3 +65,4 @@ pub use request::{
 pub use secret::Secret;
 pub use source::{RevocationSource, Schedule, Source};
 pub use spiffe::{SpiffeId, SpiffeIdError};
+pub use workload::{TrustDomain, TrustDomainId, WorkloadEvidence, WorkloadIdentity};

@@ -22,3 +22,4 @@ mod shared_documents;
 pub(super) mod support;
 mod tenants;
 mod vectors;
+mod workloads;
