@@ -108,6 +108,9 @@ pub struct Caller {
     /// `acr`: how the subject authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<Text>,
+    /// The SPIFFE ID that a certificate or a JWT-SVID of the sender proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Text>,
     /// What the token is bound to and its sender proved: `bearer` (nothing), `dpop`, `mtls`,
     /// or `dpop+mtls`. Absent where the token was refused: then the others say whose token
     /// it is, and not who sent it.

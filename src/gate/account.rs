@@ -155,7 +155,7 @@ pub(super) enum Sender {
 }
 
 pub(super) fn caller_fields(
-    Caller { token, evidence, .. }: &Caller,
+    Caller { token, workload, evidence, .. }: &Caller,
     sender: Sender,
 ) -> audit::Caller {
     let Confirmation { key, certificate } = token.confirmation;
@@ -167,6 +167,7 @@ pub(super) fn caller_fields(
         scopes_presented: audit::scopes(&token.scopes),
         tenant: token.tenant.as_deref().map(Text::new),
         acr: token.acr.as_deref().map(Text::new),
+        workload: workload.as_ref().map(|id| Text::new(id.as_str())),
         sender: match (sender, key, certificate) {
             (Sender::Unproved, ..) => None,
             (Sender::Proved, None, None) => Some("bearer"),

@@ -21,3 +21,4 @@ mod orders;
 mod ownership;
 mod senders;
 mod way_back;
+mod workloads;
