@@ -13,3 +13,4 @@ mod sessions;
 mod sources;
 mod support;
 mod warnings;
+mod workloads;
