@@ -121,7 +121,7 @@ pub struct Caller {
     pub dpop_key: Option<String>,
     /// Whether the token was verified for an earlier request.
     pub token_cached: bool,
-    /// Whether keys or revocations were used that are overdue for a refresh, because
+    /// Whether keys, revocations or a bundle were used that are overdue for a refresh, because
     /// fetching them fails.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
