@@ -361,7 +361,8 @@ fn jwt_svid_5_1_compact_serialisation_only() {
 
 #[test]
 fn bundle_4_2_only_keys_for_jwt_svids_count() {
-    let usable = |key: &Value| !KeySet::parse_bundle(&jwks(std::slice::from_ref(key))).unwrap().is_empty();
+    let usable =
+        |key: &Value| !KeySet::parse_bundle(&jwks(std::slice::from_ref(key))).unwrap().is_empty();
     let good = svid_key(1, "s1");
     assert!(usable(&good));
     for purpose in [Value::Null, json!("sig"), json!("x509-svid"), json!("JWT-SVID"), json!(1)] {
