@@ -7,7 +7,8 @@
 //!
 //! The algorithm is a property of the key and never chosen by the token (RFC 8725
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
-//! in the module. This module knows no MCP, and of HTTP only its callouts.
+//! in the module. Beside the token, a request may prove which workload sends it
+//! (`workload`). This module knows no MCP, and of HTTP only its callouts.
 
 mod actors;
 mod algorithm;

@@ -97,7 +97,7 @@ pub(super) struct WorkloadIdentity {
     /// The header in which workloads send a JWT-SVID, in lowercase. MCP servers do not see it.
     #[schemars(extend("examples" = ["x-jwt-svid"]))]
     pub(super) jwt_svid_header: Option<String>,
-    /// Audiences for a JWT-SVID besides the server's `resource`.
+    /// Audiences for a JWT-SVID besides the server's `resource`, at every server.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true))]
     pub(super) audiences: Vec<String>,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::host::fake::{FakeHost, SharedData};
-use crate::host::{Callout, CalloutAnswer, CalloutId, Counter, NativeVerdict};
+use crate::host::{Callout, CalloutAnswer, CalloutId, Counter, Host, NativeVerdict};
 use crate::token::{
     Authenticator, Caller, Credential, Demands, IssuerId, KeySet, KeySource, Outcome, Requirement,
     Schedule, Scheme, Source, SpiffeId, TokenError, TrustDomain, TrustDomainId, Wait, Waited,
@@ -101,18 +101,20 @@ fn send(
     authenticator: &mut Authenticator,
     workload: WorkloadEvidence<'_>,
     waited: Waited,
-    host: &FakeHost,
+    host: &dyn Host,
 ) -> Outcome {
     let token = sign(1, &header(), &with(claims(), "exp", json!(now() + 1_000_000)));
-    send_with(authenticator, &token, workload, waited, host)
+    send_to(AUDIENCE, authenticator, &token, workload, waited, host)
 }
 
-fn send_with(
+/// Sends a token to the server with that resource identifier.
+fn send_to(
+    resource: &str,
     authenticator: &mut Authenticator,
     token: &str,
     workload: WorkloadEvidence<'_>,
     waited: Waited,
-    host: &FakeHost,
+    host: &dyn Host,
 ) -> Outcome {
     let credential = Credential {
         scheme: Scheme::Bearer,
@@ -125,7 +127,7 @@ fn send_with(
     let (dpop, mtls) = (dpop(Requirement::Off), mtls(Requirement::Off));
     let demands = Demands {
         issuers: &[IssuerId(0)],
-        resource: AUDIENCE,
+        resource,
         audiences: &["api://docs".to_owned()],
         dpop: &dpop,
         mtls: &mtls,
@@ -441,9 +443,9 @@ fn nobody_without_a_token_learns_of_workloads_or_makes_us_fetch() {
     let host = FakeHost::new();
     let bad = sign(2, &header(), &claims());
     let text = svid();
-    let outcome = send_with(&mut authenticator, &bad, by_svid(&text), Waited::not(), &host);
+    let outcome = send_to(AUDIENCE, &mut authenticator, &bad, by_svid(&text), Waited::not(), &host);
     assert!(matches!(outcome, Outcome::Rejected(TokenError::Signature)), "{outcome:?}");
-    let outcome = send_with(&mut authenticator, &bad, by_svid("x"), Waited::not(), &host);
+    let outcome = send_to(AUDIENCE, &mut authenticator, &bad, by_svid("x"), Waited::not(), &host);
     assert!(matches!(outcome, Outcome::Rejected(TokenError::Signature)), "{outcome:?}");
 }
 
@@ -456,27 +458,8 @@ fn the_host_verifies_where_it_can() {
     let expected = TokenError::Workload(WorkloadError::Signature);
     assert!(matches!(outcome, Outcome::Refused(_, error) if error == expected));
     let host = NativeHost(FakeHost::new());
-    let credential_host: &dyn crate::host::Host = &host;
     let text = svid();
-    let token = sign(1, &header(), &claims());
-    let credential = Credential {
-        scheme: Scheme::Bearer,
-        token: &token,
-        proof: None,
-        method: "POST",
-        certificate: None,
-        workload: by_svid(&text),
-    };
-    let (dpop, mtls) = (dpop(Requirement::Off), mtls(Requirement::Off));
-    let demands = Demands {
-        issuers: &[IssuerId(0)],
-        resource: AUDIENCE,
-        audiences: &[],
-        dpop: &dpop,
-        mtls: &mtls,
-    };
-    let mut ask =
-        || authenticator.authenticate(&credential, &demands, Waited::not(), credential_host);
+    let mut ask = || send(&mut authenticator, by_svid(&text), Waited::not(), &host);
     assert_eq!(caller(ask()).workload.unwrap().as_str(), ID);
     assert_eq!(host.0.verifications.get(), 1);
     // Once for each of its kind: the second request finds it.
@@ -496,6 +479,22 @@ fn what_was_verified_before_is_judged_again() {
     host.advance(Duration::from_secs(1));
     let outcome = ask(&host);
     let expected = TokenError::Workload(WorkloadError::Expired);
+    assert!(matches!(outcome, Outcome::Refused(_, error) if error == expected), "{outcome:?}");
+}
+
+#[test]
+fn what_was_verified_for_one_server_is_not_good_for_another() {
+    let other = "https://other.example.com/mcp";
+    let mut authenticator = at_rest();
+    let host = FakeHost::new();
+    let token = sign(1, &header(), &with(claims(), "aud", json!([AUDIENCE, other])));
+    let text = svid();
+    let mut ask = |resource| {
+        send_to(resource, &mut authenticator, &token, by_svid(&text), Waited::not(), &host)
+    };
+    caller(ask(AUDIENCE));
+    let outcome = ask(other);
+    let expected = TokenError::Workload(WorkloadError::Audience);
     assert!(matches!(outcome, Outcome::Refused(_, error) if error == expected), "{outcome:?}");
 }
 
