@@ -224,19 +224,19 @@ pub enum Counter {
         /// A stable code of `reply::Code`, or `allowed`.
         code: &'static str,
     },
-    /// A document (keys, revocations) was fetched and read.
+    /// A document (keys, revocations, bundle) was fetched and read.
     FetchSucceeded {
-        /// `keys` or `revocations`
+        /// `keys`, `revocations` or `bundle`
         document: &'static str,
     },
     /// A document could not be fetched or read.
     FetchFailed {
-        /// `keys` or `revocations`
+        /// `keys`, `revocations` or `bundle`
         document: &'static str,
     },
     /// A token was judged by a document whose refresh is overdue.
     StaleUse {
-        /// `keys` or `revocations`
+        /// `keys`, `revocations` or `bundle`
         document: &'static str,
     },
     /// An introspection endpoint was asked, and its answer was of use.

@@ -158,7 +158,7 @@ pub struct Caller {
     /// `acr`: how the subject authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<Text>,
-    /// The workload that sent the request (SPIFFE ID).
+    /// The SPIFFE ID that a certificate or a JWT-SVID of the sender proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Text>,
     /// What the token is bound to and its sender proved: `bearer` (nothing), `dpop`, `mtls`,
@@ -171,7 +171,7 @@ pub struct Caller {
     pub dpop_key: Option<String>,
     /// Whether the token was verified for an earlier request.
     pub token_cached: bool,
-    /// Whether keys or revocations were used that are overdue for a refresh, because
+    /// Whether keys, revocations or a bundle were used that are overdue for a refresh, because
     /// fetching them fails.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,

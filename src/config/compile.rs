@@ -11,7 +11,7 @@ use super::policies::{Policies, Terms, Texts};
 use super::problem::{ConfigError, Problem, did_you_mean, member};
 use super::secrets::Secrets;
 use super::url::Url;
-use super::{Loaded, issuers, proofs, scopes, servers, sessions};
+use super::{Loaded, issuers, proofs, scopes, servers, sessions, workloads};
 use crate::gate::{AuditSettings, Enforcement};
 
 /// Most issuers: each has keys in memory and a fetch of its own in every worker.
@@ -67,6 +67,8 @@ pub(super) fn compile(
         grants,
         mode: document.mode,
     };
+    let (workload_identity, workload_sources) =
+        workloads::compile(&mut notes, document.workload_identity, &document.servers);
     let texts = Texts {
         agents: document.agents.as_ref(),
         scopes: &document.scopes,
@@ -95,10 +97,17 @@ pub(super) fn compile(
         identity_headers: document.audit.identity_headers,
         log: document.audit.log == AuditLog::Json,
     };
-    let enforcement = Enforcement { host_mode: document.host_mode, servers, audit, session_keys };
+    let enforcement = Enforcement {
+        host_mode: document.host_mode,
+        servers,
+        audit,
+        session_keys,
+        workloads: workload_sources,
+    };
     Ok(Loaded {
         enforcement,
         issuers,
+        workload_identity,
         nonce_keys,
         variables: notes.variables,
         version,

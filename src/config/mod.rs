@@ -28,13 +28,14 @@ mod servers;
 mod sessions;
 mod shape;
 mod symmetric_keys;
+mod workloads;
 
 use std::collections::BTreeSet;
 
 use crate::audit;
 use crate::gate::Enforcement;
 use crate::json::{self, JsonError};
-use crate::token::{Issuer, NonceKey};
+use crate::token::{Issuer, NonceKey, WorkloadIdentity};
 use crate::url;
 
 pub use problem::{ConfigError, Problem};
@@ -51,6 +52,8 @@ pub struct Loaded {
     pub enforcement: Enforcement,
     /// The authorization servers, in the order of their [`crate::token::IssuerId`]s.
     pub issuers: Vec<Issuer>,
+    /// The workloads that are known.
+    pub workload_identity: WorkloadIdentity,
     /// Keys for DPoP nonces of the scope [`crate::token::NonceScope::Cluster`], the first makes nonces, all of them check them. Empty where none are used.
     pub nonce_keys: Vec<NonceKey>,
     /// Names of the environment variables that the document takes secrets from.

@@ -80,7 +80,7 @@ impl Admitted {
             token: Rc::clone(&caller.token),
             workload: caller.workload.clone(),
             session: arrival.headers.session.clone(),
-            instance: None,
+            instance: arrival.instance.clone(),
             now,
         };
         Ok(Admitted { arrival, caller, standing, token, owner, session })

@@ -7,6 +7,7 @@ use super::denials::{challenge, refused, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
 use super::relay::Reading;
 use super::server::Server;
+use super::workloads::{Workload, WorkloadSources};
 use crate::mcp::{
     Era, MODERN_VERSION, PARAM_PREFIX, ParamLine, Refusal, RefusalReason, StandardHeaders,
 };
@@ -57,6 +58,10 @@ const LEGACY_ONLY: [&str; 2] = ["mcp-session-id", "last-event-id"];
 /// half as long again.
 const MAX_SESSION_LEN: usize = 4 * 1024;
 
+/// Longest name of an agent's instance, in bytes. UUIDs and names of pods are meant, and a
+/// claim must say the same.
+const MAX_INSTANCE_LEN: usize = 256;
+
 /// Most `Mcp-Param-*` headers. Each is a parameter of one tool that somebody routes by, so
 /// a handful is many; Envoy's own limit is 100 headers in all.
 const MAX_PARAMS: usize = 64;
@@ -78,6 +83,8 @@ pub(super) struct Arrival {
     pub(super) server: Rc<Server>,
     pub(super) method: HttpMethod,
     pub(super) headers: McpHeaders,
+    /// The instance of the agent that the request says it is of.
+    pub(super) instance: Option<String>,
     /// What the MCP server must not see.
     pub(super) strip: Vec<HeaderEdit>,
 }
@@ -193,8 +200,9 @@ pub(super) fn check_form(
     headers: &Headers,
     end: bool,
     server: &Rc<Server>,
+    workloads: &WorkloadSources,
 ) -> Result<Arrival, Denial> {
-    read_form(headers, end, server).map_err(|denial| match denial.code {
+    read_form(headers, end, server, workloads).map_err(|denial| match denial.code {
         // By its code a client of the modern era tells that the server is of it too.
         Code::HeaderRepeated | Code::HeaderMalformed if claims_modern(headers) => {
             let error = RpcError { code: HEADER_MISMATCH, ..denial.code.rpc_error() };
@@ -216,7 +224,12 @@ fn claims_modern(headers: &Headers) -> bool {
     lines.any(|line| line.trim_ascii() == MODERN_VERSION.as_bytes())
 }
 
-fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arrival, Denial> {
+fn read_form(
+    headers: &Headers,
+    end: bool,
+    server: &Rc<Server>,
+    workloads: &WorkloadSources,
+) -> Result<Arrival, Denial> {
     for name in SINGLE {
         single(headers, name)?;
     }
@@ -224,7 +237,7 @@ fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arriva
     if server.dpop.mode == Requirement::Off {
         single(headers, "dpop")?;
     }
-    refuse_underscores(headers)?;
+    refuse_underscores(headers, server)?;
     if headers.has("upgrade") || headers.has(":protocol") {
         return Err(Denial::new(Code::UpgradeRefused, "the request asks for an upgrade"));
     }
@@ -243,6 +256,10 @@ fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arriva
         session: if is_modern { None } else { session(headers)? },
         resumes: headers.has("last-event-id"),
     };
+    let instance = match &server.instance_header {
+        Some(name) => visible(headers, name, MAX_INSTANCE_LEN)?,
+        None => None,
+    };
     check_origin(headers, server)?;
     check_query(headers)?;
     match method {
@@ -254,19 +271,20 @@ fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arriva
             }
         }
     }
-    let mut strip = to_strip(headers, is_modern);
+    let mut strip = to_strip(headers, is_modern, workloads.jwt_svid_header.as_deref());
     if method == HttpMethod::Post && headers.informative("content-type") != Some(JSON) {
         // One spelling for servers that do not all know the others.
         strip.push(HeaderEdit::Set("content-type", JSON.to_owned()));
     }
-    Ok(Arrival { server: Rc::clone(server), method, headers: mcp, strip })
+    Ok(Arrival { server: Rc::clone(server), method, headers: mcp, instance, strip })
 }
 
 /// CGI and WSGI servers read an underscore in a name as a hyphen (RFC 3875 section
 /// 4.1.18), so this would be a second line of a header that was read without it.
-fn refuse_underscores(headers: &Headers) -> Result<(), Denial> {
+fn refuse_underscores(headers: &Headers, server: &Server) -> Result<(), Denial> {
+    let instance = server.instance_header.as_deref();
     let is_read = |name: &str| {
-        SINGLE.iter().any(|single| canonical(name).eq(single.bytes()))
+        SINGLE.iter().copied().chain(instance).any(|single| is_spelling(name, single))
             || canonical(name).take(MCP_PREFIX.len()).eq(MCP_PREFIX.bytes())
     };
     match headers.names().find(|name| name.contains('_') && is_read(name)) {
@@ -280,16 +298,22 @@ const MCP_PREFIX: &str = "mcp-";
 
 /// MCP 2025-11-25, "Session Management": visible ASCII.
 fn session(headers: &Headers) -> Result<Option<String>, Denial> {
-    let Some(session) = owned(headers, "mcp-session-id")? else { return Ok(None) };
+    visible(headers, "mcp-session-id", MAX_SESSION_LEN)
+}
+
+/// A header that names something: at most that many visible characters, no list.
+fn visible(headers: &Headers, name: &str, most: usize) -> Result<Option<String>, Denial> {
+    let Some(value) = owned(headers, name)? else { return Ok(None) };
     // A list joined on the way (RFC 9110 section 5.3) is two lines in one.
-    if session.contains(',') {
-        return Err(Denial::new(Code::HeaderRepeated, "mcp-session-id has a comma"));
+    if value.contains(',') {
+        return Err(Denial::new(Code::HeaderRepeated, format!("{name} has a comma")));
     }
-    let is_visible = session.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_visible || !(1..=MAX_SESSION_LEN).contains(&session.len()) {
-        return Err(Denial::new(Code::HeaderMalformed, "mcp-session-id can be no session id"));
+    let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_visible || !(1..=most).contains(&value.len()) {
+        let reason = format!("{name} is not 1 to {most} visible characters");
+        return Err(Denial::new(Code::HeaderMalformed, reason));
     }
-    Ok(Some(session))
+    Ok(Some(value))
 }
 
 /// The `Mcp-Param-*` headers (SEP-2243), bounded before anybody decodes them.
@@ -316,12 +340,14 @@ pub(super) struct Credentials {
     pub(super) token: String,
     pub(super) proof: Option<String>,
     pub(super) certificate: Option<CertificateDigest>,
+    pub(super) workload: Workload,
 }
 
 /// Reads the credential (RFC 6750 section 2.1, RFC 9449 section 7.1, RFC 8705 section 3).
 pub(super) fn credentials(
     headers: &Headers,
     server: &Server,
+    workloads: &WorkloadSources,
     peer: &dyn Fn() -> PeerConnection,
 ) -> Result<Credentials, Denial> {
     let takes_proofs = server.dpop.mode != Requirement::Off;
@@ -359,14 +385,19 @@ pub(super) fn credentials(
             .map_err(|error| rejected(error.into(), server, || None))?
             .map(str::to_owned),
     };
-    let certificate = match server.mtls.mode {
-        Requirement::Off => None,
-        _ => server
-            .mtls
-            .presented(&peer(), &headers.lines(FORWARDED_CERTIFICATE))
-            .map_err(|error| rejected(error, server, || None))?,
+    // The host is asked only where something depends on it: it is for every request.
+    let peer = match server.mtls.mode {
+        Requirement::Off if !workloads.are_on_connection(server) => PeerConnection::default(),
+        _ => peer(),
     };
-    Ok(Credentials { scheme, token: token.to_owned(), proof, certificate })
+    let certificate = server
+        .mtls
+        .presented(&peer, &headers.lines(FORWARDED_CERTIFICATE))
+        .map_err(|error| rejected(error, server, || None))?;
+    let workload = workloads
+        .read(headers, server, peer)
+        .map_err(|error| rejected(error.into(), server, || None))?;
+    Ok(Credentials { scheme, token: token.to_owned(), proof, certificate, workload })
 }
 
 impl Credentials {
@@ -378,6 +409,7 @@ impl Credentials {
             proof: self.proof.as_deref(),
             method: method.as_str(),
             certificate: self.certificate,
+            workload: self.workload.brought(),
         }
     }
 }
@@ -499,10 +531,13 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn to_strip(headers: &Headers, is_modern: bool) -> Vec<HeaderEdit> {
+/// `jwt_svid` is the header of JWT-SVIDs, a credential like the others.
+fn to_strip(headers: &Headers, is_modern: bool, jwt_svid: Option<&str>) -> Vec<HeaderEdit> {
     let mut names: Vec<&str> = Vec::new();
     let is_ignored = |name: &str| is_modern && LEGACY_ONLY.contains(&name);
-    for name in headers.names().filter(|name| is_stripped(name) || is_ignored(name)) {
+    let is_svid = |name: &str| jwt_svid.is_some_and(|header| is_spelling(name, header));
+    let is_out = |name: &str| is_stripped(name) || is_svid(name) || is_ignored(name);
+    for name in headers.names().filter(|name| is_out(name)) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -510,14 +545,26 @@ fn to_strip(headers: &Headers, is_modern: bool) -> Vec<HeaderEdit> {
     names.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
 }
 
+/// Whether a request header of that name has a meaning here already, so that none can be
+/// configured to be read as something else.
+#[must_use]
+pub fn is_known_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SINGLE.contains(&name.as_str()) || name.starts_with(MCP_PREFIX) || is_stripped(&name)
+}
+
 fn is_stripped(name: &str) -> bool {
-    let is = |other: &&str| name.len() == other.len() && canonical(name).eq(other.bytes());
-    NEVER_FORWARDED.iter().any(is) || is_ours(name)
+    NEVER_FORWARDED.iter().any(|other| is_spelling(name, other)) || is_ours(name)
 }
 
 pub(super) fn is_ours(name: &str) -> bool {
     name.len() >= OUR_PREFIX.len()
         && canonical(name).zip(OUR_PREFIX.bytes()).all(|(one, other)| one == other)
+}
+
+/// Whether some server takes the one name for the other, which is lowercase.
+fn is_spelling(name: &str, of: &str) -> bool {
+    name.len() == of.len() && canonical(name).eq(canonical(of))
 }
 
 /// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart

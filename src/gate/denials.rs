@@ -10,7 +10,7 @@ use crate::mcp::{
 use crate::policy::{Decision, Identity, Reason};
 use crate::rate::Verdict;
 use crate::reply::{Challenge, ChallengeError, Code, Denial, RpcError};
-use crate::token::{AccessToken, ProofError, Requirement, TokenError};
+use crate::token::{AccessToken, ProofError, Requirement, TokenError, WorkloadError};
 
 /// What to authenticate with at a server.
 pub(super) fn challenge(server: &Server, error: Option<ChallengeError>) -> Challenge {
@@ -37,6 +37,7 @@ pub(super) fn rejected(
         TokenError::KeysUnavailable
         | TokenError::IntrospectionUnavailable
         | TokenError::RevocationsUnavailable
+        | TokenError::Workload(WorkloadError::BundleUnavailable)
         | TokenError::Proof(ProofError::NotRecorded) => {
             Denial::new(Code::Unavailable(error.code()), reason)
         }

@@ -36,15 +36,18 @@ mod standing;
 mod step_up;
 mod verdict;
 mod worker;
+mod workloads;
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+pub use arrival::is_known_header;
 pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
 pub use policies::{NamedPolicy, Policies, Rollback};
 pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, TaskBinding};
 pub use worker::Worker;
+pub use workloads::WorkloadSources;
 
 use account::{Account, Sender, caller_fields, object};
 use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
@@ -272,7 +275,7 @@ impl Gate {
             Destination::Endpoint(server) => server,
         };
         self.account.note(|record| record.server = Some(server.resource.clone()));
-        let arrival = check_form(headers, end, &server)?;
+        let arrival = check_form(headers, end, &server, &worker.workloads)?;
         self.account.note(|record| {
             record.revision = arrival.headers.revision().map(Text::new);
             record.session =
@@ -284,7 +287,7 @@ impl Gate {
                 "the host does not tell what it received, so a hang would go unseen",
             ));
         }
-        let credentials = credentials(headers, &server, peer)?;
+        let credentials = credentials(headers, &server, &worker.workloads, peer)?;
         let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
         let hold = HoldWatch {
             baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),

@@ -1,6 +1,7 @@
 //! What the gate enforces: the compiled configuration.
 
 use super::policies::Policies;
+use super::workloads::WorkloadSources;
 use crate::mcp::SealKey;
 use crate::policy::ServerPolicy;
 use crate::token::{Demands, DpopPolicy, IssuerId, MtlsPolicy};
@@ -17,6 +18,8 @@ pub struct Enforcement {
     /// Keys that seal sessions, the first one seals and all of them open. Empty: a key of
     /// the proxy's own.
     pub session_keys: Vec<SealKey>,
+    /// Where evidence of workloads is looked for.
+    pub workloads: WorkloadSources,
 }
 
 /// Who checks that a task belongs to its caller (MCP 2025-11-25, "Tasks", and SEP-2663).
@@ -164,6 +167,7 @@ impl Enforcement {
             servers: Vec::new(),
             audit: AuditSettings { identity_headers: false, log: true },
             session_keys: Vec::new(),
+            workloads: WorkloadSources::default(),
         }
     }
 }

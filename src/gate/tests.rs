@@ -23,3 +23,4 @@ mod ownership;
 mod senders;
 mod step_up;
 mod way_back;
+mod workloads;

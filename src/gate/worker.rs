@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use super::policies::Rollback;
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
+use super::workloads::WorkloadSources;
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
 use crate::rate;
-use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait};
+use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait, WorkloadIdentity};
 
 /// One worker's shared state. Every worker VM has its own.
 pub struct Worker {
@@ -18,6 +19,8 @@ pub struct Worker {
     pub(super) audit: AuditSettings,
     /// The MCP servers.
     pub(super) servers: Vec<Rc<Server>>,
+    /// Where evidence of workloads is looked for.
+    pub(super) workloads: WorkloadSources,
     /// Verifies tokens.
     pub(super) authenticator: Authenticator,
     /// Seals sessions.
@@ -38,6 +41,7 @@ impl Worker {
     pub fn new(
         enforcement: Enforcement,
         issuers: Vec<Issuer>,
+        workload_identity: WorkloadIdentity,
         nonce_keys: Vec<NonceKey>,
         policy_version: &str,
     ) -> Self {
@@ -45,7 +49,9 @@ impl Worker {
             host_mode: enforcement.host_mode,
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
-            authenticator: Authenticator::new(issuers, nonce_keys),
+            workloads: enforcement.workloads,
+            authenticator: Authenticator::new(issuers, nonce_keys)
+                .with_workloads(workload_identity),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
             rollback: None,
@@ -57,7 +63,8 @@ impl Worker {
     /// What is in force until a configuration compiled: nothing is allowed.
     #[must_use]
     pub fn deny_all() -> Self {
-        Worker::new(Enforcement::deny_all(), Vec::new(), Vec::new(), "")
+        let (issuers, nonce_keys) = (Vec::new(), Vec::new());
+        Worker::new(Enforcement::deny_all(), issuers, WorkloadIdentity::default(), nonce_keys, "")
     }
 
     /// Makes what the workers of a proxy share, where it is not there yet.

@@ -1,8 +1,8 @@
 //! From what a request brings to who sent it.
 //!
 //! The order is fixed: whose token it is and whether it is good, whether it is for this
-//! server and now, whether its issuer took it back, and last whether its sender is the one
-//! it is bound to. The last step records the use of a DPoP proof, so nothing that could
+//! server and now, whether its issuer took it back, which workload sends it, and last whether
+//! its sender is the one it is bound to. The last step records the use of a DPoP proof, so nothing that could
 //! make the request wait, or be refused, comes after it.
 
 use std::rc::Rc;
@@ -23,6 +23,7 @@ use super::request::{
     Caller, Credential, Demands, Evidence, Outcome, Recency, Scheme, Wait, Waited,
 };
 use super::shared_document::Generation;
+use super::workload::{WorkloadIdentity, Workloads};
 
 /// Authenticates callers: the issuers, what they published, and the tokens verified before.
 /// One per worker; documents and used proofs are shared by the workers of a proxy.
@@ -30,6 +31,7 @@ use super::shared_document::Generation;
 pub struct Authenticator {
     issuers: Vec<KnownIssuer>,
     cache: TokenCache,
+    workloads: Workloads,
     proofs: ProofVerifier,
     generation: Generation,
 }
@@ -54,9 +56,16 @@ impl Authenticator {
         Authenticator {
             issuers: issuers.map(|(id, issuer)| KnownIssuer::new(IssuerId(id), issuer)).collect(),
             cache: TokenCache::new(),
+            workloads: Workloads::new(WorkloadIdentity::default()),
             proofs: ProofVerifier::new(nonce_keys),
             generation: Generation::default(),
         }
+    }
+
+    /// The same, which knows these workloads.
+    #[must_use]
+    pub fn with_workloads(self, workloads: WorkloadIdentity) -> Self {
+        Authenticator { workloads: Workloads::new(workloads), ..self }
     }
 
     /// Makes what the workers of a proxy share, where it is not there yet. To be called
@@ -68,6 +77,7 @@ impl Authenticator {
         for issuer in &mut self.issuers {
             issuer.prepare(host);
         }
+        self.workloads.prepare(host);
         if takes_proofs { ProofVerifier::prepare(host) } else { Ok(()) }
     }
 
@@ -121,11 +131,13 @@ impl Authenticator {
         self.proofs.nonce(policy, host)
     }
 
-    /// Starts what is due: keys, lists of revocations, questions to issuers. Returns what
-    /// nobody needs to wait for any longer.
+    /// Starts what is due: keys, lists of revocations, bundles, questions to issuers. Returns
+    /// what nobody needs to wait for any longer.
     #[must_use = "requests may wait for these"]
     pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
-        self.issuers.iter_mut().flat_map(|issuer| issuer.on_tick(host)).collect()
+        let mut settled = self.workloads.on_tick(host);
+        settled.extend(self.issuers.iter_mut().flat_map(|issuer| issuer.on_tick(host)));
+        settled
     }
 
     /// Takes the answer of a callout. Returns what nobody needs to wait for any longer;
@@ -138,7 +150,10 @@ impl Authenticator {
         host: &dyn Host,
     ) -> Vec<Wait> {
         let mut issuers = self.issuers.iter_mut();
-        issuers.find_map(|issuer| issuer.on_callout(id, answer, host)).unwrap_or_default()
+        issuers
+            .find_map(|issuer| issuer.on_callout(id, answer, host))
+            .or_else(|| Some(vec![self.workloads.on_callout(id, answer, host)?]))
+            .unwrap_or_default()
     }
 
     /// Whether there is no fetch of this issuer's keys to wait for.
@@ -156,6 +171,7 @@ impl Authenticator {
     ) -> Result<Caller, Outcome> {
         if self.generation.changed(host) {
             self.issuers.iter_mut().for_each(|issuer| issuer.sync(host));
+            self.workloads.sync(host);
         }
         if credential.token.len() > MAX_TOKEN {
             return Err(TokenError::Malformed("too long").into());
@@ -201,11 +217,11 @@ impl Authenticator {
         Ok(Caller { token, workload: None, evidence, nonce: None })
     }
 
-    /// Whether the token of a caller is good here and now, and its sender the one it is
-    /// bound to.
+    /// Whether the token of a caller is good here and now, which workload sends it, and that
+    /// its sender is the one it is bound to.
     fn judge(
         &mut self,
-        Caller { token, evidence, nonce, .. }: &mut Caller,
+        Caller { token, workload, evidence, nonce }: &mut Caller,
         attempt: &Attempt<'_>,
         host: &dyn Host,
     ) -> Result<(), Outcome> {
@@ -226,6 +242,12 @@ impl Authenticator {
                 evidence.introspection = Some(origin);
                 *token = confirmed;
             }
+        }
+        let proved =
+            self.workloads.identify(credential.workload, demands.resource, waited, now, host)?;
+        if let Some((id, stale)) = proved {
+            *workload = Some(id);
+            evidence.stale |= stale;
         }
         *nonce = self.check_sender(attempt, token.confirmation, host)?;
         Ok(())

@@ -7,7 +7,8 @@
 //!
 //! The algorithm is a property of the key and never chosen by the token (RFC 8725
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
-//! in the module. This module knows no MCP, and of HTTP only its callouts.
+//! in the module. Beside the token, a request may prove which workload sends it
+//! (`workload`). This module knows no MCP, and of HTTP only its callouts.
 
 mod actors;
 mod algorithm;
@@ -41,6 +42,7 @@ mod tests;
 mod token_rules;
 #[cfg(any(test, feature = "test-faults"))]
 pub mod vectors;
+mod workload;
 
 pub use actors::{Actor, MAX_ACTORS};
 pub use algorithm::Algorithm;
@@ -50,7 +52,7 @@ pub use claim_path::ClaimPath;
 pub use claims::{AccessToken, AgentClaims, Consent, ContextClaims, TokenId};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
-pub use error::{ProofError, TokenError};
+pub use error::{ProofError, TokenError, WorkloadError};
 pub use introspection::{
     ClientAuthentication, Inquiry, IntrospectedTokens, Introspection, SigningKey,
 };
@@ -68,3 +70,4 @@ pub use secret::Secret;
 pub use source::{RevocationSource, Schedule, Source};
 pub use spiffe::{SpiffeId, SpiffeIdError};
 pub use subject_kind::SubjectKind;
+pub use workload::{TrustDomain, TrustDomainId, WorkloadEvidence, WorkloadIdentity};

@@ -11,6 +11,7 @@ use super::issuer::IssuerId;
 use super::jws::Verified;
 use super::mtls::MtlsPolicy;
 use super::spiffe::SpiffeId;
+use super::workload::{TrustDomainId, WorkloadEvidence};
 
 /// What a request brings to say who sends it. Nothing of it is verified.
 #[derive(Clone, Copy)]
@@ -25,6 +26,8 @@ pub struct Credential<'r> {
     pub method: &'r str,
     /// The client's certificate, from where the server's policy looks for it.
     pub certificate: Option<CertificateDigest>,
+    /// What says which workload it is of.
+    pub workload: WorkloadEvidence<'r>,
 }
 
 /// The authentication schemes access tokens are sent with.
@@ -71,7 +74,8 @@ pub struct Caller {
 pub struct Evidence {
     /// It was verified before.
     pub cached: bool,
-    /// Its issuer's keys, or its list of revocations, are overdue for a refresh.
+    /// Its issuer's keys, its list of revocations, or the bundle of the workload's trust
+    /// domain, are overdue for a refresh.
     pub stale: bool,
     /// What its issuer said of it.
     pub introspection: Option<Introspected>,
@@ -116,6 +120,8 @@ pub enum Wait {
     Keys(IssuerId),
     /// The revocation list of an issuer.
     Revocations(IssuerId),
+    /// The bundle of a trust domain.
+    Bundle(TrustDomainId),
     /// An issuer's word on a token.
     Introspection(IssuerId, Inquiry),
 }
@@ -125,6 +131,7 @@ pub enum Wait {
 pub struct Waited {
     pub(super) keys: bool,
     pub(super) revocations: bool,
+    pub(super) bundle: bool,
     pub(super) introspection: Option<Inquiry>,
 }
 
@@ -141,6 +148,7 @@ impl Waited {
         match wait {
             Wait::Keys(_) => self.keys = true,
             Wait::Revocations(_) => self.revocations = true,
+            Wait::Bundle(_) => self.bundle = true,
             Wait::Introspection(_, inquiry) => self.introspection = Some(inquiry),
         }
         self

@@ -5,6 +5,9 @@ use std::fmt;
 /// Longest SPIFFE ID, in bytes (SPIFFE-ID section 2.3).
 const MAX_LEN: usize = 2048;
 
+/// Longest name of a trust domain, in bytes (SPIFFE-ID section 2.1).
+const MAX_TRUST_DOMAIN: usize = 255;
+
 /// A SPIFFE ID in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SpiffeId(String);
@@ -24,17 +27,22 @@ impl SpiffeId {
     pub fn parse(text: &str) -> Result<Self, SpiffeIdError> {
         let rest = text.strip_prefix("spiffe://").ok_or(SpiffeIdError)?;
         let (domain, path) = rest.split_once('/').ok_or(SpiffeIdError)?;
-        let is_domain_char = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
         let is_segment = |segment: &str| {
             let is_char =
                 |b: u8| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_');
             !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(is_char)
         };
         let is_id = text.len() <= MAX_LEN
-            && !domain.is_empty()
-            && domain.bytes().all(is_domain_char)
+            && SpiffeId::is_trust_domain(domain)
             && path.split('/').all(is_segment);
         if is_id { Ok(SpiffeId(text.to_owned())) } else { Err(SpiffeIdError) }
+    }
+
+    /// Whether this is a name that a trust domain may have.
+    #[must_use]
+    pub fn is_trust_domain(name: &str) -> bool {
+        let is_char = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+        (1..=MAX_TRUST_DOMAIN).contains(&name.len()) && name.bytes().all(is_char)
     }
 
     /// The whole ID.

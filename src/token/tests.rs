@@ -25,3 +25,4 @@ mod subject_kinds;
 pub(super) mod support;
 mod tenants;
 mod vectors;
+mod workloads;

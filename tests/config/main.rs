@@ -19,3 +19,4 @@ mod sessions;
 mod sources;
 mod support;
 mod warnings;
+mod workloads;

@@ -28,3 +28,4 @@ mod ownership;
 mod shared_keys;
 mod support;
 mod traps;
+mod workloads;

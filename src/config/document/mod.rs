@@ -88,17 +88,20 @@ pub(super) struct Document {
 /// The agents of `agents`, by name.
 pub(super) type Agents = BTreeMap<String, Agent>;
 
-/// How workloads prove their SPIFFE IDs. A certificate of the connection counts where its
-/// trust domain is one of these; it needs a listener that verifies certificates.
+/// How workloads prove their SPIFFE IDs. The URI SAN of a certificate on the connection counts
+/// where its trust domain is one of these; that needs a listener that verifies certificates.
+/// Where `mtls.forwarded_by` of a server names proxies before this one, it is theirs and does
+/// not count.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WorkloadIdentity {
     /// Trust domains whose workloads are known, such as `corp.example`.
     #[schemars(extend("minProperties" = 1))]
     pub(super) trust_domains: BTreeMap<String, TrustDomain>,
-    /// The header in which workloads send a JWT-SVID.
+    /// The header in which workloads send a JWT-SVID, in lowercase. MCP servers do not see it.
+    #[schemars(extend("examples" = ["x-jwt-svid"]))]
     pub(super) jwt_svid_header: Option<String>,
-    /// Audiences for a JWT-SVID besides the server's `resource`.
+    /// Audiences for a JWT-SVID besides the server's `resource`, at every server.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true))]
     pub(super) audiences: Vec<String>,

@@ -290,7 +290,8 @@ impl Driver {
             .expect("the configuration loads");
         let host = FakeHost::new();
         let enforcement = Enforcement { session_keys: vec![seal_key()], ..loaded.enforcement };
-        let mut worker = Worker::new(enforcement, loaded.issuers, loaded.nonce_keys, "v1");
+        let config::Loaded { issuers, workload_identity, nonce_keys, .. } = loaded;
+        let mut worker = Worker::new(enforcement, issuers, workload_identity, nonce_keys, "v1");
         worker.prepare(&host).unwrap();
         Driver { gate: Gate::new(), worker, host, peer: PeerConnection::default() }
     }

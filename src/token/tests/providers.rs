@@ -13,6 +13,7 @@ use crate::config;
 use crate::host::fake::FakeHost;
 use crate::token::{
     Authenticator, Caller, Credential, Demands, Outcome, Scheme, SubjectKind, TokenError, Waited,
+    WorkloadEvidence,
 };
 
 const FIXTURES: [&str; 17] = [
@@ -112,6 +113,7 @@ fn send(fixture: &Value, token: &Value) -> Result<Caller, TokenError> {
         proof: None,
         method: "POST",
         certificate: None,
+        workload: WorkloadEvidence::default(),
     };
     let demands = Demands {
         issuers: &server.issuers,
