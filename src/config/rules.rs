@@ -142,6 +142,9 @@ fn methods(notes: &mut Notes, path: &str, methods: &[String]) -> Vec<Pattern> {
         let Some(pattern) = pattern(notes, &path, text) else { continue };
         let governed = GOVERNED.iter().find(|(method, _)| pattern.matches(method));
         match (&pattern, governed) {
+            (Pattern::Glob(_), _) => {
+                notes.problem(path, "has a `*` that is not its last character");
+            }
             (Pattern::Prefix(prefix), _) if prefix.is_empty() => {
                 notes.problem(path, "would allow methods that nobody here knows; name them");
             }
@@ -211,9 +214,9 @@ fn add_rule(
     for (index, name) in text.names.iter().enumerate() {
         let path = format!("{list}[{index}]");
         if let Some(pattern) = pattern(notes, &path, name)
-            && let Err(conflict) = table.insert(pattern, &rule)
+            && let Err(error) = table.insert(pattern, &rule)
         {
-            notes.problem(path, format!("{name:?} {conflict}; which should decide?"));
+            notes.problem(path, format!("{name:?} {error}"));
         }
     }
 }
