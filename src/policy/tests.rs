@@ -10,6 +10,8 @@ use crate::token::{
     Thumbprint, TokenId, Verified,
 };
 
+mod golden;
+mod properties;
 
 /// Steele and Vigna's SplitMix64, so that a seed names a case.
 pub(super) struct Random(pub(super) u64);
