@@ -112,6 +112,15 @@ pub struct Actor {
     pub client_id: Option<String>,
 }
 
+impl Actor {
+    /// Whether it is a party of this issuer, whose token names it: where it has no `iss`, its
+    /// `sub` and `client_id` are the issuer's own.
+    #[must_use]
+    pub fn is_of(&self, issuer_url: &str) -> bool {
+        self.issuer.as_deref().is_none_or(|issuer| issuer == issuer_url)
+    }
+}
+
 /// What an issuer says of the agent besides `act` and the client, by its configured claims.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentClaims {
