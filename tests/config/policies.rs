@@ -8,8 +8,8 @@ use countersign::config::{Loaded, schema};
 use countersign::gate::StepUpChallenge;
 use countersign::mcp::Target;
 use countersign::policy::{
-    Agent, AgentIdentifier, Delegation, Mode, Pattern, RateKey, RateLimit, Rule,
-    StepUp, WorkloadGrant,
+    Agent, AgentIdentifier, Delegation, Mode, Pattern, RateKey, RateLimit, Rule, StepUp,
+    WorkloadGrant,
 };
 use countersign::token::{IssuerId, Requirement, SpiffeId};
 use serde_json::{Value, json};

@@ -139,9 +139,7 @@ fn what_is_wrong_with_scopes_and_grants_is_told() {
             (
                 "/scopes/docs.read",
                 Some(json!({ "implies": ["docs.admin"] })),
-                &[
-                    "scopes: imply each other in a circle: docs.admin, docs.write, docs.read",
-                ],
+                &["scopes: imply each other in a circle: docs.admin, docs.write, docs.read"],
             ),
             (
                 "/scopes/docs.x",
@@ -347,9 +345,7 @@ fn what_is_wrong_with_rules_is_told() {
             (
                 "/servers/0/methods/allow",
                 Some(json!(["ping", "tools/*st"])),
-                &[
-                    "servers[0].methods.allow[1]: has a `*` that is not its last character",
-                ],
+                &["servers[0].methods.allow[1]: has a `*` that is not its last character"],
             ),
             (
                 "/servers/0/tools/deny/0/scopes",
