@@ -1,6 +1,6 @@
 //! Compiles `agents`: the catalogue.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::compile::Notes;
@@ -11,7 +11,7 @@ use super::problem::member;
 use super::scopes::ScopeTerms;
 use super::{rates, rules};
 use crate::policy::{Agent, AgentIdentifier, Agents, Pattern};
-use crate::token::{IssuerId, SpiffeId};
+use crate::token::SpiffeId;
 
 /// The agents of one policy.
 pub(super) struct Catalogue {
@@ -20,9 +20,6 @@ pub(super) struct Catalogue {
     pub(super) agents: Rc<Agents>,
     names: BTreeSet<String>,
 }
-
-/// What identifies which agent, to find what identifies two.
-type Claimed<'d> = HashMap<(AgentIdentifier, Option<IssuerId>), &'d str>;
 
 /// The agents of that list, which must be in the catalogue.
 pub(super) fn named(
@@ -57,18 +54,16 @@ impl Catalogue {
         scopes: &ScopeTerms,
     ) -> Self {
         notes.named(path, agents);
-        let mut claimed = Claimed::new();
         let compiled = (agents.iter())
-            .map(|(name, text)| {
-                let path = member(path, name);
-                let agent = agent(notes, &path, name, text, terms, scopes);
-                claim(notes, &path, name, &agent, &mut claimed);
-                agent
-            })
+            .map(|(name, text)| agent(notes, &member(path, name), name, text, terms, scopes))
             .collect();
+        let catalogue = Agents::new(compiled).unwrap_or_else(|error| {
+            notes.problem(path, error);
+            Agents::default()
+        });
         Catalogue {
             path: path.to_owned(),
-            agents: Rc::new(Agents::new(compiled)),
+            agents: Rc::new(catalogue),
             names: agents.keys().cloned().collect(),
         }
     }
@@ -245,27 +240,4 @@ fn patterns(notes: &mut Notes, path: &str, texts: &[String]) -> Vec<Pattern> {
     notes.unique(path, texts);
     let patterns = texts.iter().enumerate();
     patterns.filter_map(|(i, text)| rules::pattern(notes, &format!("{path}[{i}]"), text)).collect()
-}
-
-/// Evidence must name one agent.
-fn claim<'d>(
-    notes: &mut Notes,
-    path: &str,
-    name: &'d str,
-    agent: &Agent,
-    claimed: &mut Claimed<'d>,
-) {
-    for (index, identifier) in agent.identifiers.iter().enumerate() {
-        let issuers: Vec<Option<IssuerId>> = match identifier {
-            AgentIdentifier::Workload(_) => vec![None],
-            _ => agent.issuers.iter().copied().map(Some).collect(),
-        };
-        for issuer in issuers {
-            let first = claimed.insert((identifier.clone(), issuer), name);
-            if let Some(first) = first.filter(|first| *first != name) {
-                notes.problem(format!("{path}.match[{index}]"), format!("is also {first:?}"));
-                break;
-            }
-        }
-    }
 }

@@ -13,7 +13,7 @@ use super::document;
 use super::policies::Terms;
 use super::problem::{member, nearest};
 use super::scopes::ScopeTerms;
-use crate::policy::{Agent, AgentIdentifier, DenyRule, Mode, Pattern, Rule, RuleTable};
+use crate::policy::{Agent, AgentIdentifier, DenyRule, Mode, Pattern, Rule, RuleTable, Scopes};
 use crate::token::IssuerId;
 
 /// Most agents that one warning names.
@@ -163,7 +163,9 @@ struct Side<'v> {
     path: &'v str,
     agents: BTreeMap<&'v str, &'v Agent>,
     texts: &'v document::Agents,
-    scopes: &'v ScopeTerms,
+    /// The scopes that each may use; all, if it is not here.
+    usable: BTreeMap<&'v str, BTreeSet<String>>,
+    scopes: &'v Scopes,
 }
 
 /// Rules that are for agents which can never use them.
@@ -254,8 +256,17 @@ impl<'v> Side<'v> {
     /// Where agents are told apart.
     fn of(policy: &PolicyView<'v>) -> Option<Self> {
         let catalogue = policy.catalogue?;
-        let agents = catalogue.agents.iter().map(|agent| (agent.name.as_str(), agent)).collect();
-        Some(Side { path: &catalogue.path, agents, texts: policy.agents?, scopes: policy.scopes })
+        let agents = || catalogue.agents.iter().map(|agent| (agent.name.as_str(), agent));
+        let usable = agents().filter_map(|(name, agent)| {
+            Some((name, agent.optional_scopes.as_ref()? | &agent.required_scopes))
+        });
+        Some(Side {
+            path: &catalogue.path,
+            agents: agents().collect(),
+            texts: policy.agents?,
+            usable: usable.collect(),
+            scopes: &policy.scopes.scopes,
+        })
     }
 
     fn named(&self, names: &BTreeSet<String>) -> impl Iterator<Item = &'v Agent> {
@@ -299,11 +310,8 @@ impl<'v> Side<'v> {
         if limit.as_ref().is_some_and(|limit| !is_within(limit)) {
             return Some(format!("has none of the names in its `{list}`"));
         }
-        let optional = agent.optional_scopes.as_ref()?;
-        let may = |wanted: &&String| {
-            let mut usable = optional.iter().chain(&agent.required_scopes);
-            usable.any(|scope| self.scopes.covers(scope, wanted))
-        };
+        let usable = self.usable.get(agent.name.as_str())?;
+        let may = |wanted: &&String| self.scopes.covers(usable, wanted);
         if let Some(scope) = all.iter().find(|scope| !may(scope)) {
             return Some(format!("may not use the scope `{scope}`"));
         }
@@ -346,14 +354,14 @@ fn unasked_scopes(notes: &mut Notes, policy: &PolicyView<'_>, policies: &[Policy
     let asked: BTreeSet<&str> =
         policies.iter().flat_map(|policy| asked(policy, |_| true)).collect();
     let leads_on = |scope: &str, asked: &BTreeSet<&str>| {
-        let mut implied = policy.scopes.implied.get(scope).into_iter().flatten();
-        asked.contains(scope) || implied.any(|implied| asked.contains(implied.as_str()))
+        let alone = BTreeSet::from([scope.to_owned()]);
+        asked.iter().any(|wanted| policy.scopes.scopes.covers(&alone, wanted))
     };
     let advertised = |scope: &str| {
         let mut servers = policy.servers.iter();
         servers.any(|server| server.scopes_supported.iter().any(|s| s == scope))
     };
-    for scope in policy.scopes.implied.keys().filter(|s| !leads_on(s, &asked) && !advertised(s)) {
+    for scope in policy.scopes.names.iter().filter(|s| !leads_on(s, &asked) && !advertised(s)) {
         let message = "nothing asks for it, or for what it implies";
         notes.warn(member(&policy.scopes.path, scope), message);
     }

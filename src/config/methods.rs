@@ -44,6 +44,9 @@ pub(super) fn compile(notes: &mut Notes, path: &str, methods: &[String]) -> Vec<
         let Some(pattern) = rules::pattern(notes, &path, text) else { continue };
         let governed = GOVERNED.iter().find(|(method, _)| pattern.matches(method));
         match (&pattern, governed) {
+            (Pattern::Glob(_), _) => {
+                notes.problem(path, "has a `*` that is not its last character");
+            }
             (Pattern::Prefix(prefix), _) if prefix.is_empty() => {
                 notes.problem(path, "would allow methods that nobody here knows; name them");
             }

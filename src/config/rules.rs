@@ -196,9 +196,9 @@ fn insert_rule(
     for (index, name) in text.names.iter().enumerate() {
         let path = format!("{list}[{index}]");
         if let Some(pattern) = pattern(notes, &path, name)
-            && let Err(conflict) = table.insert(pattern, rule)
+            && let Err(error) = table.insert(pattern, rule)
         {
-            notes.problem(path, format!("{name:?} {conflict}; which should decide?"));
+            notes.problem(path, format!("{name:?} {error}"));
         }
     }
 }
@@ -233,9 +233,11 @@ fn insert_deny(
     notes.unique(&list, text.names);
     let mut patterns = Vec::new();
     for (index, name) in text.names.iter().enumerate() {
-        if let Some(pattern) = pattern(notes, &format!("{list}[{index}]"), name) {
-            table.insert(pattern.clone(), rule);
-            patterns.push(pattern);
+        let path = format!("{list}[{index}]");
+        let Some(pattern) = pattern(notes, &path, name) else { continue };
+        match table.insert(pattern.clone(), rule) {
+            Ok(()) => patterns.push(pattern),
+            Err(error) => notes.problem(path, format!("{name:?} {error}")),
         }
     }
     patterns

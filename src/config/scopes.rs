@@ -10,8 +10,9 @@ use super::metadata::{check_scope, check_scopes};
 use super::problem::member;
 use crate::policy::{ScopeGrant, Scopes, is_broad};
 
-/// Most scopes that follow from scopes, each with each. A ladder of 100 steps has 5 000.
-const MAX_IMPLIED: usize = 16 * 1024;
+/// Most scopes that imply others: each is kept with all that follow from it, which are most
+/// of them where they make one ladder.
+const MAX_SCOPES: usize = 256;
 
 /// An entry of `scope_grants`.
 pub(super) struct Grant {
@@ -26,8 +27,8 @@ pub(super) struct ScopeTerms {
     /// Where the document says it.
     pub(super) path: String,
     pub(super) scopes: Rc<Scopes>,
-    /// For each scope of the document, what follows from it.
-    pub(super) implied: BTreeMap<String, BTreeSet<String>>,
+    /// Those that it says something of.
+    pub(super) names: BTreeSet<String>,
 }
 
 /// Compiles the `scope_grants` of all issuers.
@@ -71,19 +72,20 @@ impl ScopeTerms {
         grants: &[Grant],
     ) -> Self {
         if !scopes.is_empty() {
-            notes.count(path, scopes.len(), MAX_IMPLIED);
+            notes.count(path, scopes.len(), MAX_SCOPES);
         }
-        let broad = scopes.keys().filter(|name| is_broad(name)).cloned().collect();
         let mut terms = ScopeTerms {
             path: path.to_owned(),
-            scopes: Rc::new(Scopes { broad, ..Scopes::default() }),
-            implied: BTreeMap::new(),
+            scopes: Rc::default(),
+            names: scopes.keys().cloned().collect(),
         };
+        let mut implies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (name, scope) in scopes {
             let path = member(path, name);
             check_scope(notes, &path, name);
             notes.list(&format!("{path}.implies"), &scope.implies);
             terms.check(notes, &format!("{path}.implies"), &scope.implies);
+            implies.insert(name.clone(), scope.implies.iter().cloned().collect());
         }
         let mut granted_by: BTreeMap<String, Vec<ScopeGrant>> = BTreeMap::new();
         for grant in grants {
@@ -92,15 +94,12 @@ impl ScopeTerms {
                 granted_by.entry(scope.clone()).or_default().push(grant.to.clone());
             }
         }
-        terms.implied = implied(notes, path, scopes);
-        let mut implied_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (scope, implied) in &terms.implied {
-            for implied in implied {
-                implied_by.entry(implied.clone()).or_default().insert(scope.clone());
+        if scopes.len() <= MAX_SCOPES {
+            match Scopes::new(implies, granted_by) {
+                Ok(scopes) => terms.scopes = Rc::new(scopes),
+                Err(circle) => notes.problem(path, circle),
             }
         }
-        let broad = terms.scopes.broad.clone();
-        terms.scopes = Rc::new(Scopes { implied_by, granted_by, broad });
         terms
     }
 
@@ -109,7 +108,7 @@ impl ScopeTerms {
     pub(super) fn check(&self, notes: &mut Notes, path: &str, scopes: &[String]) {
         check_scopes(notes, path, scopes);
         for (index, scope) in scopes.iter().enumerate() {
-            if is_broad(scope) && !self.scopes.broad.contains(scope) {
+            if is_broad(scope) && !self.names.contains(scope) {
                 let message = format!(
                     "has a `*`, and so counts only if `{}` says what it implies",
                     self.path
@@ -118,58 +117,4 @@ impl ScopeTerms {
             }
         }
     }
-
-    /// Whether a scope is that one, or implies it.
-    pub(super) fn covers(&self, scope: &str, wanted: &str) -> bool {
-        scope == wanted || self.implied.get(scope).is_some_and(|implied| implied.contains(wanted))
-    }
-}
-
-/// For each scope, all that follow from it: those it implies, and what these do.
-fn implied(
-    notes: &mut Notes,
-    path: &str,
-    scopes: &BTreeMap<String, Scope>,
-) -> BTreeMap<String, BTreeSet<String>> {
-    let mut closed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut open: Vec<(&String, &Scope)> = scopes.iter().collect();
-    let mut size = 0_usize;
-    loop {
-        let before = open.len();
-        open.retain(|(name, scope)| {
-            let is_settled =
-                |next: &String| closed.contains_key(next) || !scopes.contains_key(next);
-            if size > MAX_IMPLIED || !scope.implies.iter().all(is_settled) {
-                return true;
-            }
-            let mut all: BTreeSet<String> = scope.implies.iter().cloned().collect();
-            all.extend(scope.implies.iter().filter_map(|next| closed.get(next)).flatten().cloned());
-            size = size.saturating_add(all.len());
-            closed.insert((*name).clone(), all);
-            false
-        });
-        if open.len() == before || size > MAX_IMPLIED {
-            break;
-        }
-    }
-    if size > MAX_IMPLIED {
-        notes.problem(path, format!("more than {MAX_IMPLIED} scopes follow from scopes"));
-    } else if let Some(cycle) = cycle(&open) {
-        notes.problem(path, format!("imply each other: {cycle}; which is the wider one?"));
-    }
-    closed
-}
-
-/// A way round among scopes each of which waits for another one.
-fn cycle(open: &[(&String, &Scope)]) -> Option<String> {
-    let waiting: BTreeMap<&str, &Scope> = open.iter().map(|(n, s)| (n.as_str(), *s)).collect();
-    let (mut next, _) = waiting.first_key_value()?;
-    let mut way: Vec<&str> = Vec::new();
-    while !way.contains(next) {
-        way.push(next);
-        let implied = waiting.get(next)?.implies.iter();
-        (next, _) = implied.filter_map(|name| waiting.get_key_value(name.as_str())).next()?;
-    }
-    let round: Vec<&str> = way.iter().copied().skip_while(|name| name != next).collect();
-    Some(format!("{} → {next}", round.join(" → ")))
 }

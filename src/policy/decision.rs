@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::limits::RateLimit;
 use super::rules::Introspect;
+use super::step_up::StepUp;
 
 /// The answer to "may this caller do this", with its grounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +65,6 @@ pub struct Obligations {
     pub introspect: Option<Introspect>,
     /// Rates that count the operation.
     pub rates: Vec<Rc<RateLimit>>,
-}
-
-/// How the subject has to have authenticated (RFC 9470).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StepUp {
-    /// Values of `acr`, any of them; most wanted first. Empty: any.
-    pub acr: Vec<String>,
-    /// How long ago it may have been, by `auth_time`.
-    pub max_age: Option<Duration>,
-    /// Authentication contexts of Microsoft Entra ID, of which `acrs` must have one.
-    pub contexts: Vec<String>,
 }
 
 /// Whose side of a decision refused: the user's, the agent's, or what they are together.
@@ -273,9 +262,10 @@ impl Decision {
         }
     }
 
-    pub(super) fn allow() -> Self {
+    /// The denial of a message that is none of the protocol's, whatever the policy's mode.
+    pub(super) fn refuse(reason: Reason) -> Self {
         Decision {
-            outcome: Outcome::Allow,
+            outcome: Outcome::Deny(reason),
             mode: Mode::Enforce,
             agent: None,
             required_scopes: BTreeSet::new(),
@@ -285,28 +275,23 @@ impl Decision {
         }
     }
 
-    pub(super) fn deny(reason: Reason) -> Self {
-        Decision { outcome: Outcome::Deny(reason), ..Decision::allow() }
-    }
-
-    /// Both must allow.
+    /// Both must allow. A denial that is enforced decides before one that is only recorded.
     pub(super) fn and(mut self, other: Decision) -> Self {
-        self.mode = match (self.enforced_denial(), other.enforced_denial()) {
-            (None, None) => {
-                if self.is_allow() {
-                    other.mode
-                } else {
-                    self.mode
-                }
+        (self.outcome, self.mode) = match (self.outcome, other.outcome) {
+            (Outcome::Allow, Outcome::Allow) if self.mode != other.mode => {
+                (Outcome::Allow, Mode::Enforce)
             }
-            _ => Mode::Enforce,
+            (Outcome::Allow, _) => (other.outcome, other.mode),
+            (Outcome::Deny(_), Outcome::Allow) => (self.outcome, self.mode),
+            (Outcome::Deny(one), Outcome::Deny(another)) => match (self.mode, other.mode) {
+                (Mode::Enforce, Mode::Shadow) => (self.outcome, self.mode),
+                (Mode::Shadow, Mode::Enforce) => (other.outcome, other.mode),
+                (mode, _) => (Outcome::Deny(one.graver(another)), mode),
+            },
         };
-        self.outcome = match (self.outcome, other.outcome) {
-            (Outcome::Allow, outcome) | (outcome, Outcome::Allow) => outcome,
-            (Outcome::Deny(one), Outcome::Deny(another)) => Outcome::Deny(one.graver(another)),
-        };
+        let step_up = self.step_up.or(other.step_up);
+        self.step_up = step_up.filter(|_| self.outcome == Outcome::Deny(Reason::StepUp));
         self.agent = self.agent.or(other.agent);
-        self.step_up = self.step_up.or(other.step_up);
         self.required_scopes.extend(other.required_scopes);
         self.rules.extend(other.rules);
         self.obligations.introspect = self.obligations.introspect.max(other.obligations.introspect);

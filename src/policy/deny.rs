@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::rules::Pattern;
+use super::agents::Recognised;
+use super::decision::Mode;
+use super::pattern::Pattern;
+use super::table::{PatternTable, TableError};
+use crate::token::AccessToken;
 
 /// Forbids its names to the callers it is for: those of whom every condition holds that it
 /// has. Conditions are about who calls, never about what a token was granted, so that a token
@@ -19,18 +23,40 @@ pub struct DenyRule {
     /// Tenants; empty for all. A token that does not say its tenant may be any's.
     pub tenants: BTreeSet<String>,
     /// Whether a denial is enforced; `None` for what the server says.
-    pub mode: Option<super::Mode>,
+    pub mode: Option<Mode>,
 }
 
 /// Finds the rules that forbid a name.
 #[derive(Debug, Default)]
-pub struct DenyTable {
-    rules: Vec<(Pattern, Rc<DenyRule>)>,
-}
+pub struct DenyTable(PatternTable<Rc<DenyRule>>);
 
 impl DenyTable {
     /// Adds a rule for a pattern.
-    pub fn insert(&mut self, pattern: Pattern, rule: &Rc<DenyRule>) {
-        self.rules.push((pattern, Rc::clone(rule)));
+    ///
+    /// # Errors
+    /// [`TableError`] when there are too many.
+    pub fn insert(&mut self, pattern: Pattern, rule: &Rc<DenyRule>) -> Result<(), TableError> {
+        self.0.insert(pattern, Rc::clone(rule))
+    }
+
+    /// Every rule that names it. A URI too is compared as it comes: what may leave a prefix is
+    /// permitted by no pattern, and a doubt must not lift what is forbidden.
+    pub(super) fn find<'t>(&'t self, name: &str) -> impl Iterator<Item = &'t DenyRule> {
+        self.0.find(name).map(Rc::as_ref)
+    }
+}
+
+impl DenyRule {
+    /// Whether it is for this caller. Who cannot be told apart from those it is for is one.
+    pub(super) fn is_for(&self, token: &AccessToken, agent: Recognised<'_>) -> bool {
+        let is_agent = match agent {
+            Recognised::Known(known) => self.agents.contains(&known.agent.name),
+            Recognised::Unknown => false,
+            Recognised::Mismatch | Recognised::NotTold => true,
+        };
+        (self.agents.is_empty() || is_agent)
+            && (self.subjects.is_empty() || self.subjects.contains(&token.subject))
+            && (self.tenants.is_empty()
+                || token.tenant.as_ref().is_none_or(|tenant| self.tenants.contains(tenant)))
     }
 }

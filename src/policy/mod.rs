@@ -5,17 +5,24 @@
 //! function that decides a call also decides which entries of a list its caller
 //! may see, so the two cannot disagree.
 //!
-//! First principles: what no rule names is denied; the most specific rule decides
-//! alone; a doubt is a denial.
+//! First principles: what no rule names is denied; a rule that forbids wins; of those that
+//! permit, the most specific decides alone; user and agent must both be permitted; a doubt
+//! is a denial. All that is ever asked stands in one table: [`conditions`].
 
 mod agents;
+mod case;
+mod conditions;
 mod decision;
 mod delegation;
 mod deny;
+mod explain;
 mod identity;
 mod limits;
+mod pattern;
 mod rules;
 mod scopes;
+mod step_up;
+mod table;
 mod uri;
 
 use std::rc::Rc;
@@ -23,14 +30,20 @@ use std::rc::Rc;
 use crate::mcp::{Operation, ParamHeader, Target};
 use crate::token::Requirement;
 
-pub use agents::{Agent, AgentIdentifier, Agents};
-pub use decision::{Decision, Mode, Obligations, Outcome, Reason, Side, StepUp};
+pub use agents::{Agent, AgentIdentifier, Agents, AgentsError, KnownAgent, Recognised};
+pub use decision::{Decision, Mode, Obligations, Outcome, Reason, Side};
 pub use delegation::{DEFAULT_MAX_DEPTH, Delegation};
 pub use deny::{DenyRule, DenyTable};
+pub use explain::{Check, Explanation};
 pub use identity::{Identity, RequestContext};
 pub use limits::{RateKey, RateLimit};
-pub use rules::{Conflict, Introspect, Pattern, PatternError, Rule, RuleTable, WorkloadGrant};
-pub use scopes::{ScopeGrant, Scopes, is_broad};
+pub use pattern::{Glob, Pattern, PatternError};
+pub use rules::{Introspect, Rule, RuleTable, WorkloadGrant};
+pub use scopes::{ScopeCircle, ScopeGrant, Scopes, is_broad};
+pub use step_up::StepUp;
+pub use table::TableError;
+
+use case::{Asked, Case};
 
 /// What one MCP server's callers may do.
 #[derive(Debug, Default)]
@@ -164,39 +177,54 @@ impl ServerPolicy {
     /// Decides one MCP operation.
     #[must_use]
     pub fn decide(&self, identity: &Identity<'_>, operation: &Operation, form: Form) -> Decision {
-        // A request method without an id would run unanswered on a lax server; and
-        // nothing but notifications is defined to come as one (JSON-RPC 2.0 section 4.1).
-        if form == Form::Notification && !operation.method.starts_with("notifications/") {
-            return Decision::deny(Reason::MethodNotAllowed);
+        if !comes_as(operation, form) {
+            return Decision::refuse(Reason::MethodNotAllowed);
         }
-        match &operation.target {
-            Target::None | Target::Task(_) => self.decide_method(identity, &operation.method),
-            Target::Subscription { resources, tasks } => {
-                self.decide_subscription(identity, &operation.method, resources, tasks)
-            }
-            target => self.decide_target(identity, target),
+        let mut decision: Option<Decision> = None;
+        self.each_case(identity, operation, |case| {
+            decision = Some(match decision.take() {
+                Some(decision) => decision.and(case.decide()),
+                None => case.decide(),
+            });
+        });
+        // INVARIANT: every operation has a case.
+        decision.unwrap_or_else(|| Decision::refuse(Reason::MethodNotAllowed))
+    }
+
+    /// Decides one MCP operation as [`decide`](Self::decide) does, and says everything that
+    /// was asked on the way.
+    #[must_use]
+    pub fn explain(
+        &self,
+        identity: &Identity<'_>,
+        operation: &Operation,
+        form: Form,
+    ) -> Explanation {
+        let mut checks = Vec::new();
+        if comes_as(operation, form) {
+            self.each_case(identity, operation, |case| checks.extend(Check::all(case)));
+        } else {
+            checks.push(Check::form());
         }
+        Explanation { decision: self.decide(identity, operation, form), checks }
     }
 
     /// Whether a list shows an object to a caller: who may use it, or would only have to
     /// authenticate better, sees it.
     #[must_use]
     pub fn shows(&self, identity: &Identity<'_>, target: &Target) -> bool {
-        let decision = self.decide_target(identity, target);
-        match decision.enforced_denial() {
-            None | Some(Reason::StepUp) => true,
-            Some(reason) => self.settings.lists_attainable && reason.asks_for_another_token(),
-        }
+        self.object(identity, target, &[]).refusals().all(|refusal| {
+            refusal.mode == Mode::Shadow
+                || refusal.reason == Reason::StepUp
+                || (self.settings.lists_attainable && refusal.reason.asks_for_another_token())
+        })
     }
 
     /// Decides whether a caller may use one protected object, be it to call it or
     /// to see it in a list.
     #[must_use]
     pub fn decide_target(&self, identity: &Identity<'_>, target: &Target) -> Decision {
-        match self.rule(target) {
-            Some(rule) => self.decide_by_rule(identity, rule),
-            None => Decision::deny(Reason::NoRule),
-        }
+        self.object(identity, target, &[]).decide()
     }
 
     /// The headers that mirror arguments of this tool.
@@ -228,60 +256,86 @@ impl ServerPolicy {
     /// own requests. They are open where sessions are: where `initialize` is allowed.
     #[must_use]
     pub fn decide_session(&self, identity: &Identity<'_>) -> Decision {
-        self.decide_method(identity, "initialize")
-    }
-
-    fn decide_method(&self, identity: &Identity<'_>, method: &str) -> Decision {
-        if !self.allows_method(method) {
-            Decision::deny(Reason::MethodNotAllowed)
-        } else if self.lacks_dpop(identity, None) {
-            Decision::deny(Reason::DpopRequired)
-        } else {
-            Decision::allow()
+        let mut case = self.method(identity, "initialize", &[]);
+        if let Asked::Method { opens_session, .. } = &mut case.asked {
+            *opens_session = false;
         }
+        case.decide()
     }
 
-    fn decide_by_rule(&self, identity: &Identity<'_>, rule: &Rc<Rule>) -> Decision {
-        // The proof first: a token with more scopes would be refused all the same.
-        let outcome = if self.lacks_dpop(identity, rule.dpop) {
-            Outcome::Deny(Reason::DpopRequired)
-        } else if rule.scopes.is_subset(&identity.token.scopes) {
-            Outcome::Allow
-        } else {
-            Outcome::Deny(Reason::MissingScope)
-        };
-        Decision {
-            outcome,
-            required_scopes: rule.scopes.clone(),
-            rules: vec![rule.id.clone()],
-            obligations: Obligations { introspect: rule.introspect, rates: Vec::new() },
-            ..Decision::allow()
-        }
-    }
-
-    /// A caller whose token is bound to a key has proved to hold it.
-    fn lacks_dpop(&self, identity: &Identity<'_>, rule: Option<Requirement>) -> bool {
-        rule.unwrap_or(self.settings.dpop) == Requirement::Required
-            && identity.token.confirmation.key.is_none()
-    }
-
-    /// A subscription reaches several objects at once: all of them must be permitted.
-    fn decide_subscription(
+    /// The cases of an operation, all of which must be permitted: one, or for a subscription,
+    /// which reaches several objects at once, one for each of them besides.
+    fn each_case(
         &self,
         identity: &Identity<'_>,
-        method: &str,
-        resources: &[String],
-        tasks: &[String],
-    ) -> Decision {
-        let mut decision = self.decide_method(identity, method);
-        if !tasks.is_empty() {
-            decision = decision.and(self.decide_method(identity, "tasks/get"));
+        operation: &Operation,
+        mut judge: impl FnMut(&Case<'_>),
+    ) {
+        let method = operation.method.as_str();
+        match &operation.target {
+            Target::None => judge(&self.method(identity, method, &[])),
+            Target::Task(task) => {
+                judge(&self.method(identity, method, std::slice::from_ref(task)));
+            }
+            Target::Subscription { resources, tasks } => {
+                judge(&self.method(identity, method, tasks));
+                if !tasks.is_empty() {
+                    judge(&self.method(identity, "tasks/get", tasks));
+                }
+                for uri in resources {
+                    judge(&self.object(identity, &Target::Resource(uri.clone()), tasks));
+                }
+            }
+            target => judge(&self.object(identity, target, &[])),
         }
-        for uri in resources {
-            decision = decision.and(self.decide_target(identity, &Target::Resource(uri.clone())));
-        }
-        decision
     }
+
+    fn method<'c>(
+        &'c self,
+        identity: &'c Identity<'c>,
+        name: &'c str,
+        tasks: &'c [String],
+    ) -> Case<'c> {
+        let (allowed, opens_session) = (self.allows_method(name), name == "initialize");
+        self.case(identity, Asked::Method { name, allowed, opens_session }, tasks)
+    }
+
+    fn object<'c>(
+        &'c self,
+        identity: &'c Identity<'c>,
+        target: &'c Target,
+        tasks: &'c [String],
+    ) -> Case<'c> {
+        let (rule, rules) = (self.rule(target), self.rules(target));
+        self.case(identity, Asked::Object { target, rule, rules }, tasks)
+    }
+
+    fn case<'c>(
+        &'c self,
+        identity: &'c Identity<'c>,
+        asked: Asked<'c>,
+        tasks: &'c [String],
+    ) -> Case<'c> {
+        let settings = &self.settings;
+        let agents = settings.agents.as_ref();
+        let agent = agents.map_or(Recognised::NotTold, |agents| agents.identify(identity));
+        Case { identity, settings, agent, asked, tasks }
+    }
+
+    fn rules(&self, target: &Target) -> Option<&ObjectRules> {
+        match target {
+            Target::Tool(_) => Some(&self.tools),
+            Target::Prompt(_) => Some(&self.prompts),
+            Target::Resource(_) | Target::ResourceTemplate(_) => Some(&self.resources),
+            Target::None | Target::Task(_) | Target::Subscription { .. } => None,
+        }
+    }
+}
+
+/// A request method without an id would run unanswered on a lax server; and nothing but
+/// notifications is defined to come as one (JSON-RPC 2.0 section 4.1).
+fn comes_as(operation: &Operation, form: Form) -> bool {
+    form == Form::Request || operation.method.starts_with("notifications/")
 }
 
 #[cfg(test)]

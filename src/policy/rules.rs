@@ -1,34 +1,15 @@
-//! Names, patterns and the tables that find the rule for a name.
+//! Rules that permit: what they ask of the caller, and the table that finds them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::decision::{Mode, StepUp};
+use super::decision::Mode;
 use super::limits::RateLimit;
-use super::uri;
+use super::pattern::Pattern;
+use super::step_up::StepUp;
+use super::table::{PatternTable, TableError};
 use crate::mcp::ParamHeader;
 use crate::token::{IssuerId, Requirement};
-
-/// Which names a rule is for: one name, or all that start with a prefix.
-/// Compared byte for byte: tool names are case-sensitive (MCP "Tool Names").
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Pattern {
-    /// Exactly this name.
-    Exact(String),
-    /// Written `prefix*`; `*` alone is every name.
-    Prefix(String),
-}
-
-/// A text that is no pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// The empty text names nothing.
-    #[error("is empty")]
-    Empty,
-    /// `*` stands for any ending and so can only be the last character.
-    #[error("has a `*` that is not its last character")]
-    InnerWildcard,
-}
 
 /// What a rule asks of the caller. Empty sets ask for nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -103,116 +84,51 @@ pub enum Introspect {
     Fresh,
 }
 
-/// Finds the rule for a name: the exact one, else the one with the longest prefix.
-/// The cost depends on the number of different prefix lengths, not of rules.
+/// Finds the rule for a name: that of the exact name, else of the pattern with the longest
+/// literal beginning, then the longest literal end, then the most literal text.
 #[derive(Debug, Default)]
-pub struct RuleTable {
-    exact: HashMap<String, Rc<Rule>>,
-    /// Prefixes by their length in bytes, longest first.
-    prefixes: Vec<(usize, HashMap<String, Rc<Rule>>)>,
-}
-
-/// Two rules claim the same names, so neither is the more specific.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is also named by {first}")]
-pub struct Conflict {
-    /// The id of the earlier rule.
-    pub first: String,
-}
-
-impl Pattern {
-    /// Reads `name` or `prefix*`.
-    ///
-    /// # Errors
-    /// [`PatternError`] for the empty text and for a `*` before the end.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let (stem, is_prefix) = match text.strip_suffix('*') {
-            Some(stem) => (stem, true),
-            None => (text, false),
-        };
-        if text.is_empty() {
-            Err(PatternError::Empty)
-        } else if stem.contains('*') {
-            Err(PatternError::InnerWildcard)
-        } else if is_prefix {
-            Ok(Pattern::Prefix(stem.to_owned()))
-        } else {
-            Ok(Pattern::Exact(stem.to_owned()))
-        }
-    }
-
-    /// Whether this pattern is for that name.
-    #[must_use]
-    pub fn matches(&self, name: &str) -> bool {
-        match self {
-            Pattern::Exact(exact) => name == exact,
-            Pattern::Prefix(prefix) => name.starts_with(prefix.as_str()),
-        }
-    }
-}
+pub struct RuleTable(PatternTable<Rc<Rule>>);
 
 impl RuleTable {
     /// Adds a rule for a pattern.
     ///
     /// # Errors
-    /// [`Conflict`] when another rule has the same pattern: which one should decide
-    /// would be a guess.
-    pub fn insert(&mut self, pattern: Pattern, rule: &Rc<Rule>) -> Result<(), Conflict> {
-        let (table, name) = match pattern {
-            Pattern::Exact(name) => (&mut self.exact, name),
-            Pattern::Prefix(prefix) => (self.prefix_table(prefix.len()), prefix),
-        };
-        match table.get(&name) {
-            Some(first) => Err(Conflict { first: first.id.clone() }),
-            None => {
-                table.insert(name, Rc::clone(rule));
-                Ok(())
-            }
+    /// [`TableError`] when another rule has the same pattern, or one as specific (which one
+    /// should decide would be a guess), and when there are too many.
+    pub fn insert(&mut self, pattern: Pattern, rule: &Rc<Rule>) -> Result<(), TableError> {
+        match self.0.tied(&pattern) {
+            Some(first) => Err(TableError::Conflict { first: first.id.clone() }),
+            None => self.0.insert(pattern, Rc::clone(rule)),
         }
     }
 
     /// The rule that decides on a name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Rc<Rule>> {
-        self.exact.get(name).or_else(|| self.find_prefix(name))
+        self.0.find(name).next()
     }
 
-    /// The rule that decides on a URI. A URI that its server may take for another one
-    /// (dot segments, white space, needless percent-encoding) is matched exactly or not at
-    /// all, since it may leave the prefix it seems to be under, and evade a longer one.
+    /// The rule that decides on a URI. One that its server may take for another (dot segments,
+    /// white space, needless percent-encoding) has to be named exactly.
     #[must_use]
     pub fn find_uri(&self, uri: &str) -> Option<&Rc<Rule>> {
-        let by_prefix = || if uri::is_plain(uri) { self.find_prefix(uri) } else { None };
-        self.exact.get(uri).or_else(by_prefix)
+        self.0.find_uri(uri).next()
     }
 
     /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.prefixes.is_empty()
+        self.0.is_empty()
+    }
+
+    /// How many look-ups a name costs.
+    #[cfg(test)]
+    pub(super) fn probes(&self) -> usize {
+        self.0.probes()
     }
 
     /// Every rule, once for each of its names.
     pub(super) fn rules(&self) -> impl Iterator<Item = &Rc<Rule>> {
-        let prefixes = self.prefixes.iter().flat_map(|(_, rules)| rules.values());
-        self.exact.values().chain(prefixes)
-    }
-
-    fn find_prefix(&self, name: &str) -> Option<&Rc<Rule>> {
-        self.prefixes
-            .iter()
-            .find_map(|(length, rules)| name.get(..*length).and_then(|prefix| rules.get(prefix)))
-    }
-
-    fn prefix_table(&mut self, length: usize) -> &mut HashMap<String, Rc<Rule>> {
-        let position = self.prefixes.iter().position(|(l, _)| *l <= length);
-        let position = position.unwrap_or(self.prefixes.len());
-        if self.prefixes.get(position).is_none_or(|(l, _)| *l != length) {
-            self.prefixes.insert(position, (length, HashMap::new()));
-        }
-        match self.prefixes.get_mut(position) {
-            Some((_, table)) => table,
-            None => &mut self.exact, // INVARIANT: the entry was there or was just inserted
-        }
+        self.0.values()
     }
 }

@@ -6,23 +6,68 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::token::{
-    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, SubjectKind,
+    AccessToken, Actor, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, SubjectKind,
     Thumbprint, TokenId, Verified,
 };
 
-fn identity(token: &Verified<AccessToken>) -> Identity<'_> {
+mod golden;
+mod properties;
+
+/// Steele and Vigna's SplitMix64, so that a seed names a case.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
+    }
+
+    pub(super) fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        *choices.get(self.below(choices.len())).unwrap()
+    }
+
+    /// Up to so many of the pieces, after another.
+    pub(super) fn text(&mut self, pieces: &[&str], most: usize) -> String {
+        (0..self.below(most + 1)).map(|_| self.of(pieces)).collect()
+    }
+
+    /// Some of them, or none.
+    pub(super) fn some(&mut self, choices: &[&str]) -> BTreeSet<String> {
+        choices.iter().filter(|_| self.one_in(2)).map(|&choice| choice.to_owned()).collect()
+    }
+}
+
+pub(super) fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+pub(super) fn actor(subject: &str) -> Actor {
+    Actor { subject: Some(subject.to_owned()), ..Actor::default() }
+}
+
+pub(super) fn identity(token: &Verified<AccessToken>) -> Identity<'_> {
     let context = RequestContext::default();
     Identity { token, workload: None, context, now: SystemTime::UNIX_EPOCH }
 }
 
-fn caller(scopes: &[&str]) -> Verified<AccessToken> {
-    Verified::assumed(AccessToken {
+pub(super) fn token(scopes: &[&str]) -> AccessToken {
+    AccessToken {
         issuer: IssuerId(0),
         issuer_url: "https://idp.example".to_owned(),
         subject: "alice".to_owned(),
         client_id: "agent".to_owned(),
         audiences: vec!["https://mcp.example/mcp".to_owned()],
-        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        scopes: set(scopes),
         expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2),
         not_before: None,
         issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
@@ -42,7 +87,11 @@ fn caller(scopes: &[&str]) -> Verified<AccessToken> {
         acr: None,
         authenticated_at: None,
         confirmation: Confirmation::default(),
-    })
+    }
+}
+
+fn caller(scopes: &[&str]) -> Verified<AccessToken> {
+    Verified::assumed(token(scopes))
 }
 
 fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
@@ -261,17 +310,9 @@ fn two_rules_for_one_pattern_conflict() {
     let rule = Rc::new(Rule { id: "late".to_owned(), scopes: BTreeSet::new(), ..Rule::default() });
     for pattern in ["a", "b*"] {
         let conflict = table.insert(Pattern::parse(pattern).unwrap(), &rule);
-        assert_eq!(conflict, Err(Conflict { first: "rules[0]".to_owned() }));
+        assert_eq!(conflict, Err(TableError::Conflict { first: "rules[0]".to_owned() }));
     }
     assert_eq!(table.insert(Pattern::parse("b").unwrap(), &rule), Ok(()));
-}
-
-#[test]
-fn patterns_are_names_or_prefixes() {
-    assert_eq!(Pattern::parse(""), Err(PatternError::Empty));
-    assert_eq!(Pattern::parse("a*b"), Err(PatternError::InnerWildcard));
-    assert_eq!(Pattern::parse("**"), Err(PatternError::InnerWildcard));
-    assert!(Pattern::parse("*").unwrap().matches(""));
 }
 
 /// A caller who proved to hold the key the token is bound to.
@@ -372,4 +413,142 @@ fn a_rule_may_ask_for_the_issuers_word() {
     );
     assert!(policy.may_introspect());
     assert!(!self::policy().may_introspect());
+}
+
+fn rate(id: &str) -> Rc<RateLimit> {
+    let period = Duration::from_secs(60);
+    Rc::new(RateLimit { id: id.to_owned(), requests: 1, period, burst: 1, by: Vec::new() })
+}
+
+/// A policy with one rule for everything, and these settings.
+fn open_policy(rule: Rule, settings: Settings) -> ServerPolicy {
+    let everything = || {
+        let mut table = RuleTable::default();
+        let rule = Rule { id: rule.id.clone(), rates: rule.rates.clone(), ..Rule::default() };
+        table.insert(Pattern::parse("*").unwrap(), &Rc::new(rule)).unwrap();
+        rules(table)
+    };
+    let methods = ["initialize", "ping", "subscriptions/listen"];
+    let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
+    ServerPolicy::new(methods, everything(), everything(), everything(), settings)
+}
+
+#[test]
+fn rates_are_those_of_server_rule_and_agent() {
+    let agent = Agent {
+        name: "bot".to_owned(),
+        identifiers: vec![AgentIdentifier::Client("agent".to_owned())],
+        issuers: vec![IssuerId(0)],
+        rate: Some(rate("agent")),
+        ..Agent::default()
+    };
+    let settings = Settings {
+        agents: Some(Rc::new(Agents::new(vec![agent]).unwrap())),
+        rates: vec![rate("server")],
+        ..Settings::default()
+    };
+    let policy = open_policy(Rule { rates: vec![rate("rule")], ..Rule::default() }, settings);
+    let token = caller(&[]);
+    let decision = policy.decide_target(&identity(&token), &tool("any"));
+    let ids: Vec<_> = decision.obligations.rates.iter().map(|rate| rate.id.as_str()).collect();
+    assert_eq!(ids, ["server", "rule", "agent"]);
+    assert_eq!(decision.agent.as_deref(), Some("bot"));
+    let method = policy.decide(&identity(&token), &operation("ping", Target::None), Form::Request);
+    assert!(method.is_allow() && method.obligations.rates.is_empty());
+}
+
+#[test]
+fn a_session_is_opened_before_a_token_can_name_it() {
+    let settings = Settings { needs_session_context: true, ..Settings::default() };
+    let policy = open_policy(Rule::default(), settings);
+    let decide = |bound: Option<&str>, session, method: &str| {
+        let mut token = token(&[]);
+        token.context.session = bound.map(str::to_owned);
+        let token = Verified::assumed(token);
+        let context = RequestContext { session, instance: None };
+        let identity = Identity { context, ..identity(&token) };
+        let stream = policy.decide_session(&identity).is_allow();
+        let method = operation(method, Target::None);
+        (policy.decide(&identity, &method, Form::Request).is_allow(), stream)
+    };
+    assert_eq!(decide(None, None, "initialize"), (true, false));
+    assert_eq!(decide(None, Some("s"), "initialize"), (false, false));
+    assert_eq!(decide(Some("s"), None, "initialize"), (false, false));
+    assert_eq!(decide(None, None, "ping"), (false, false));
+    assert_eq!(decide(None, Some("s"), "ping"), (false, false));
+    assert_eq!(decide(Some("s"), Some("s"), "ping"), (true, true));
+    assert_eq!(decide(Some("s"), Some("t"), "ping"), (false, false));
+}
+
+#[test]
+fn what_is_forbidden_is_so_in_every_spelling_that_is_permitted() {
+    let uri = "docs://private/a b";
+    let mut deny = DenyTable::default();
+    let rule = DenyRule { id: "deny".to_owned(), ..DenyRule::default() };
+    deny.insert(Pattern::parse("docs://private/*").unwrap(), &Rc::new(rule)).unwrap();
+    let resources = ObjectRules { allow: table(&[(&[uri], &[])]), deny };
+    let none = ObjectRules::default;
+    let policy = ServerPolicy::new(Vec::new(), none(), none(), resources, Settings::default());
+    let decision = policy.decide_target(&identity(&caller(&[])), &resource(uri));
+    assert_eq!(decision.outcome, Outcome::Deny(Reason::Denied));
+    assert_eq!(decision.rules, ["deny"]);
+}
+
+/// A subscription of which one resource is denied for the record only, and one really.
+#[test]
+fn a_denial_that_is_recorded_does_not_hide_one_that_is_enforced() {
+    let mut resources = RuleTable::default();
+    for (name, mode) in [("docs://tried/*", Mode::Shadow), ("docs://kept/*", Mode::Enforce)] {
+        let (scopes, mode) = (set(&["docs.read"]), Some(mode));
+        let roles = if mode == Some(Mode::Shadow) { set(&["editor"]) } else { set(&[]) };
+        let rule = Rule { id: name.to_owned(), scopes, roles, mode, ..Rule::default() };
+        resources.insert(Pattern::parse(name).unwrap(), &Rc::new(rule)).unwrap();
+    }
+    let methods = vec![Pattern::parse("subscriptions/listen").unwrap()];
+    let none = ObjectRules::default;
+    let policy = ServerPolicy::new(methods, none(), none(), rules(resources), Settings::default());
+    let decide = |uris: &[&str]| {
+        let resources = uris.iter().map(|&uri| uri.to_owned()).collect();
+        let listen = Target::Subscription { resources, tasks: Vec::new() };
+        let listen = operation("subscriptions/listen", listen);
+        let decision = policy.decide(&identity(&caller(&[])), &listen, Form::Request);
+        (decision.outcome, decision.mode)
+    };
+    let missing_scope = (Outcome::Deny(Reason::MissingScope), Mode::Enforce);
+    assert_eq!(decide(&["docs://tried/a", "docs://kept/a"]), missing_scope);
+    assert_eq!(decide(&["docs://kept/a", "docs://tried/a"]), missing_scope);
+    assert_eq!(decide(&["docs://tried/a"]), (Outcome::Deny(Reason::MissingRole), Mode::Shadow));
+}
+
+#[test]
+fn shadow_does_not_lift_what_is_asked_of_senders_and_messages() {
+    let settings =
+        Settings { mode: Mode::Shadow, dpop: Requirement::Required, ..Settings::default() };
+    let policy = open_policy(Rule::default(), settings);
+    let token = caller(&[]);
+    let call = operation("tools/call", tool("any"));
+    let decide = |form| policy.decide(&identity(&token), &call, form).enforced_denial();
+    assert_eq!(decide(Form::Request), Some(Reason::DpopRequired));
+    assert_eq!(decide(Form::Notification), Some(Reason::MethodNotAllowed));
+}
+
+/// Who lacks the scope too would not only have to authenticate again.
+#[test]
+fn a_list_shows_what_only_takes_a_better_authentication() {
+    let step_up = StepUp { acr: vec!["mfa".to_owned()], ..StepUp::default() };
+    let rule = Rule {
+        id: "rule".to_owned(),
+        scopes: set(&["docs.read"]),
+        step_up: Some(Rc::new(step_up)),
+        ..Rule::default()
+    };
+    let mut tools = RuleTable::default();
+    tools.insert(Pattern::parse("any").unwrap(), &Rc::new(rule)).unwrap();
+    let none = ObjectRules::default;
+    let policy = ServerPolicy::new(Vec::new(), rules(tools), none(), none(), Settings::default());
+    assert!(policy.shows(&identity(&caller(&["docs.read"])), &tool("any")));
+    assert!(!policy.shows(&identity(&caller(&[])), &tool("any")));
+    let decision = policy.decide_target(&identity(&caller(&[])), &tool("any"));
+    assert_eq!(decision.outcome, Outcome::Deny(Reason::StepUp));
+    assert!(decision.step_up.is_some());
 }

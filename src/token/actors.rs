@@ -29,6 +29,13 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Whether it is a party of this issuer, whose token names it: where it has no `iss`, its
+    /// `sub` and `client_id` are the issuer's own.
+    #[must_use]
+    pub fn is_of(&self, issuer_url: &str) -> bool {
+        self.issuer.as_deref().is_none_or(|issuer| issuer == issuer_url)
+    }
+
     /// The party as a token of that issuer has it: an `iss` that is the token's says nothing.
     pub(super) fn within(mut self, issuer: &str) -> Self {
         self.issuer = self.issuer.filter(|own| own != issuer);

@@ -8,13 +8,13 @@ use countersign::config::{Loaded, schema};
 use countersign::gate::StepUpChallenge;
 use countersign::mcp::Target;
 use countersign::policy::{
-    Agent, AgentIdentifier, Delegation, Mode, Pattern, RateKey, RateLimit, Rule, ScopeGrant,
-    StepUp, WorkloadGrant,
+    Agent, AgentIdentifier, Delegation, Mode, Pattern, RateKey, RateLimit, Rule, StepUp,
+    WorkloadGrant,
 };
 use countersign::token::{IssuerId, Requirement, SpiffeId};
 use serde_json::{Value, json};
 
-use crate::support::{edited, governed, load_value, minimal};
+use crate::support::{edited, governed, governed_alone, load_value, minimal};
 
 fn loaded() -> Loaded {
     load_value(&governed()).unwrap()
@@ -90,17 +90,20 @@ fn without_a_catalogue_agents_are_not_told_apart() {
 }
 
 #[test]
-fn scopes_and_grants_compile_to_what_follows_from_what() {
+fn scopes_compile_to_what_follows_from_what() {
     let loaded = loaded();
     let scopes = &loaded.enforcement.servers[0].policies.own.settings().scopes;
-    let implied_by = |scope: &str| scopes.implied_by.get(scope).cloned().unwrap_or_default();
-    assert_eq!(implied_by("docs.read"), set(["docs.write", "docs.admin", "docs:*"]));
-    assert_eq!(implied_by("docs.write"), set(["docs.admin", "docs:*"]));
-    assert_eq!(implied_by("docs:*"), set([]));
-    assert_eq!(scopes.broad, set(["docs:*"]));
-    let grant =
-        ScopeGrant { issuer: Some(IssuerId(0)), roles: set(["editor"]), groups: set(["writers"]) };
-    assert_eq!(scopes.granted_by.get("docs.write"), Some(&vec![grant]));
+    for (held, scope, covers) in [
+        ("docs.read", "docs.read", true),
+        ("docs.write", "docs.read", true),
+        ("docs.admin", "docs.read", true),
+        ("docs:*", "docs.read", true),
+        ("docs.read", "docs.write", false),
+        ("docs.admin", "docs:*", false),
+        ("wiki:*", "wiki:*", false),
+    ] {
+        assert_eq!(scopes.covers(&set([held]), scope), covers, "{held} {scope}");
+    }
 }
 
 #[test]
@@ -150,6 +153,18 @@ fn rules_compile_to_what_is_said() {
         param_headers: vec![],
     };
     assert_eq!(**policy.rule(&tool("delete_record")).unwrap(), expected);
+}
+
+#[test]
+fn patterns_have_a_star_anywhere() {
+    let names = json!(["get_*", "get_*_draft", "*_draft"]);
+    let document = edited(governed_alone(), "/servers/0/tools/rules/0/names", Some(names));
+    let rules = json!([{ "uris": ["docs://*/public/*"], "scopes": [] }]);
+    let document = edited(document, "/servers/0/resources", Some(json!({ "rules": rules })));
+    let policy = load_value(&document).unwrap().enforcement.servers.remove(0).policies.own;
+    let resource = |uri: &str| policy.rule(&Target::Resource(uri.to_owned())).is_some();
+    assert!(policy.rule(&tool("my_draft")).is_some() && policy.rule(&tool("my_drafts")).is_none());
+    assert!(resource("docs://a/public/b") && !resource("docs://a/private/b"));
 }
 
 #[test]
@@ -239,8 +254,9 @@ fn a_policy_beside_the_one_in_force_has_what_it_replaces_and_the_rest_of_the_doc
         "servers[0].rates[0]",
         "what is not replaced is counted on"
     );
-    let implied_by = &old.settings().scopes.implied_by;
-    assert_eq!(implied_by.get("docs.read"), Some(&set(["docs:*"])));
+    let scopes = &old.settings().scopes;
+    assert!(scopes.covers(&set(["docs:*"]), "docs.read"));
+    assert!(!scopes.covers(&set(["docs.write"]), "docs.read"));
 }
 
 #[test]

@@ -647,9 +647,9 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
         ),
         (
             "/servers/0/tools/rules/1/names",
-            Some(json!(["a*b", "", "get_*"])),
+            Some(json!(["a**b", "", "get_*"])),
             &[
-                "servers[0].tools.rules[1].names[0]: has a `*` that is not its last character",
+                "servers[0].tools.rules[1].names[0]: has `**`, which says no more than `*`",
                 "servers[0].tools.rules[1].names[1]: is empty",
                 "servers[0].tools.rules[1].names[2]: \"get_*\" is also named by servers[0].tools.rules[0]; which should decide?",
             ],
