@@ -8,6 +8,7 @@
 mod compile;
 mod document;
 mod fetch;
+mod http_sse;
 mod introspection;
 mod issuers;
 mod keys;

@@ -8,7 +8,7 @@ use super::document::{self, Match};
 use super::issuers::{Known, KnownIssuer};
 use super::problem::did_you_mean;
 use super::url::{Authority, Url, ambiguity};
-use super::{metadata, proofs, rules, sessions};
+use super::{http_sse, metadata, proofs, rules, sessions};
 use crate::gate::{Policies, Server};
 use crate::token::IntrospectedTokens;
 
@@ -41,6 +41,7 @@ fn compile_one(
     let unasked = issuers.iter().find(|issuer| issuer.introspected.is_none());
     let policy = rules::compile(notes, path, &server, unasked.map(|issuer| issuer.name.as_str()));
     let task_binding = sessions::task_binding(notes, &format!("{path}.tasks"), &server);
+    let opens_sessions = sessions::are_open(&server);
     let relaxed = rules::take_unbound(&server);
     let dpop = proofs::dpop(notes, &format!("{path}.dpop"), server.dpop, relaxed, &server.resource);
     let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls);
@@ -50,6 +51,9 @@ fn compile_one(
 
     let url = resource(notes, &format!("{path}.resource"), &server.resource)?;
     let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match, &url);
+    let http_sse = server.http_sse.map(|http_sse| {
+        http_sse::compile(notes, &format!("{path}.http_sse"), http_sse, &url, &dpop, opens_sessions)
+    });
     let metadata_path = format!("{WELL_KNOWN}{}", url.path.trim_end_matches('/'));
     let identifiers: Vec<&str> =
         issuers.iter().flat_map(|issuer| &issuer.identifiers).map(String::as_str).collect();
@@ -62,6 +66,7 @@ fn compile_one(
         audiences: server.audiences,
         authorities,
         path: endpoint,
+        http_sse,
         issuers: issuers.iter().map(|issuer| issuer.id).collect(),
         dpop,
         mtls,
@@ -129,18 +134,22 @@ fn endpoint(
         "" => "/".to_owned(),
         path => path.to_owned(),
     });
-    let path = format!("{path}.path");
-    if !endpoint.starts_with('/') {
+    check_path(notes, &format!("{path}.path"), &endpoint);
+    (authorities, endpoint)
+}
+
+/// A path that requests are found by.
+pub(super) fn check_path(notes: &mut Notes, path: &str, text: &str) {
+    if !text.starts_with('/') {
         notes.problem(path, "must start with `/`");
-    } else if endpoint
+    } else if text
         .strip_prefix(WELL_KNOWN)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     {
         notes.problem(path, "is where metadata documents are served, without authentication");
-    } else if let Some(reason) = ambiguity(&endpoint) {
+    } else if let Some(reason) = ambiguity(text) {
         notes.problem(path, reason);
     }
-    (authorities, endpoint)
 }
 
 fn issuers<'k>(
@@ -233,6 +242,12 @@ fn check_distinct(notes: &mut Notes, servers: &[(String, Server)]) {
             } else if let Some(first) = documents.insert((authority, &server.metadata_path), path) {
                 let url = format!("{authority}{}", server.metadata_path);
                 notes.problem(path, format!("its metadata at {url} is also that of {first}"));
+            }
+            let Some(http_sse) = &server.http_sse else { continue };
+            let messages = &http_sse.endpoint.path;
+            if let Some(first) = endpoints.insert((authority, messages), path) {
+                let path = format!("{path}.http_sse.messages_path");
+                notes.problem(path, format!("{authority}{messages} is also a path of {first}"));
             }
         }
     }

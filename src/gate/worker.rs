@@ -20,6 +20,8 @@ pub struct Worker {
     pub(super) authenticator: Authenticator,
     /// Seals sessions.
     pub(super) sessions: SessionSeals,
+    /// Seals those of HTTP+SSE.
+    pub(super) sessions_in_url: Rc<SessionSeals>,
     /// Digest of the configuration in force; empty when there is none.
     pub(super) policy_version: Rc<str>,
     /// Whether one more stream may wait.
@@ -42,6 +44,7 @@ impl Worker {
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
             authenticator: Authenticator::new(issuers, nonce_keys),
+            sessions_in_url: Rc::new(SessionSeals::in_url(enforcement.session_keys.clone())),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
             may_wait: true,

@@ -26,8 +26,8 @@ pub(super) use rule::{
     WorkloadGrant,
 };
 pub(super) use server::{
-    Context, ContextBinding, Delegation, DeniedObjects, Dpop, Lists, Match, Metadata, Mtls, Server,
-    Tasks, UnknownAgents,
+    Context, ContextBinding, Delegation, DeniedObjects, Dpop, HttpSse, Lists, Match, Metadata,
+    Mtls, Server, Tasks, UnknownAgents,
 };
 pub(super) use values::{ClaimName, FromEnvironment, Span};
 
