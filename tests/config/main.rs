@@ -7,6 +7,7 @@
 mod command;
 mod compiled;
 mod files;
+mod http_sse;
 mod problems;
 mod proofs;
 mod sessions;

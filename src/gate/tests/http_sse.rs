@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::driver::*;
+use crate::audit::digest;
 use crate::gate::*;
 use crate::reply::LocalReply;
 
@@ -92,7 +93,7 @@ fn the_client_is_told_a_url_of_ours_and_messages_go_to_the_servers() {
         let record = driver.done();
         assert_eq!((&record["outcome"], &record["revision"]), (&json!("allow"), &Value::Null));
         let session = record["session"].clone();
-        assert_eq!(session, crate::audit::digest(QUERY.as_bytes()));
+        assert_eq!(session, digest(QUERY.as_bytes()));
 
         let (mut driver, effects) = sent(mode, &post(&sealed), &call("search"));
         assert_eq!(effects.flow, Flow::Continue);
@@ -263,16 +264,4 @@ fn where_no_session_can_begin_none_does() {
     let mut driver = Driver::of(&config);
     let effects = driver.request(&get());
     driver.denied(effects, 405, "method_not_allowed");
-}
-
-#[test]
-fn rfc9449_4_3_a_proof_for_a_message_names_its_url() {
-    let mut config = serving(HostMode::Hold);
-    config["servers"][0]["dpop"] = json!({ "mode": "optional" });
-    let driver = Driver::of(&config);
-    let server = &driver.worker.servers[0];
-    assert_eq!(server.dpop.url, RESOURCE);
-    let messages = &server.http_sse.as_ref().unwrap().dpop;
-    assert_eq!(messages.url, "https://mcp.example/docs/messages");
-    assert_eq!(messages.mode, server.dpop.mode);
 }
