@@ -11,6 +11,7 @@ mod compile;
 mod delegation;
 mod document;
 mod fetch;
+mod http_sse;
 mod introspection;
 mod issuers;
 mod keys;

@@ -7,7 +7,7 @@ use super::document::{self, DeniedObjects, Match};
 use super::issuers::{Known, KnownIssuer};
 use super::policies::{Compiled, Policies};
 use super::url::{Authority, Url, ambiguity};
-use super::{delegation, metadata, proofs, rules, sessions};
+use super::{delegation, http_sse, metadata, proofs, rules, sessions};
 use crate::gate::Server;
 use crate::token::IntrospectedTokens;
 
@@ -44,6 +44,7 @@ fn compile_one(
     let instance_header =
         delegation::instance_header(notes, &format!("{path}.context"), &server.context, &issuers);
     let task_binding = sessions::task_binding(notes, &format!("{path}.tasks"), &server);
+    let opens_sessions = policies.any(|policy| policy.allows_method("initialize"));
     let dpop_path = format!("{path}.dpop");
     let dpop = proofs::dpop(notes, &dpop_path, server.dpop, takes_unbound, &server.resource);
     let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls, takes_uncertified);
@@ -53,6 +54,9 @@ fn compile_one(
 
     let url = resource(notes, &format!("{path}.resource"), &server.resource)?;
     let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match, &url);
+    let http_sse = server.http_sse.map(|http_sse| {
+        http_sse::compile(notes, &format!("{path}.http_sse"), http_sse, &url, &dpop, opens_sessions)
+    });
     let metadata_path = format!("{WELL_KNOWN}{}", url.path.trim_end_matches('/'));
     let identifiers: Vec<&str> =
         issuers.iter().flat_map(|issuer| &issuer.identifiers).map(String::as_str).collect();
@@ -65,6 +69,7 @@ fn compile_one(
         audiences: server.audiences,
         authorities,
         path: endpoint,
+        http_sse,
         issuers: issuers.iter().map(|issuer| issuer.id).collect(),
         dpop,
         mtls,
@@ -132,18 +137,22 @@ fn endpoint(
         "" => "/".to_owned(),
         path => path.to_owned(),
     });
-    let path = format!("{path}.path");
-    if !endpoint.starts_with('/') {
+    check_path(notes, &format!("{path}.path"), &endpoint);
+    (authorities, endpoint)
+}
+
+/// A path that requests are found by.
+pub(super) fn check_path(notes: &mut Notes, path: &str, text: &str) {
+    if !text.starts_with('/') {
         notes.problem(path, "must start with `/`");
-    } else if endpoint
+    } else if text
         .strip_prefix(WELL_KNOWN)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     {
         notes.problem(path, "is where metadata documents are served, without authentication");
-    } else if let Some(reason) = ambiguity(&endpoint) {
+    } else if let Some(reason) = ambiguity(text) {
         notes.problem(path, reason);
     }
-    (authorities, endpoint)
 }
 
 fn issuers<'k>(
@@ -223,6 +232,12 @@ fn check_distinct(notes: &mut Notes, servers: &[(String, Server)]) {
             } else if let Some(first) = documents.insert((authority, &server.metadata_path), path) {
                 let url = format!("{authority}{}", server.metadata_path);
                 notes.problem(path, format!("its metadata at {url} is also that of {first}"));
+            }
+            let Some(http_sse) = &server.http_sse else { continue };
+            let messages = &http_sse.endpoint.path;
+            if let Some(first) = endpoints.insert((authority, messages), path) {
+                let path = format!("{path}.http_sse.messages_path");
+                notes.problem(path, format!("{authority}{messages} is also a path of {first}"));
             }
         }
     }

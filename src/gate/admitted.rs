@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::arrival::Arrival;
 use super::headers::{HeaderEdit, Headers};
+use super::http_sse::Transport;
 use super::relay::Reading;
 use super::server::TaskBinding;
 use super::standing::Standing;
@@ -69,7 +70,11 @@ impl Admitted {
             &arrival.server.resource,
         ]);
         let session = arrival.headers.session.as_deref();
-        let session = session.map(|sealed| open(sealed, &owner, &worker.sessions, host));
+        let seals = match arrival.transport {
+            Transport::StreamableHttp => &worker.sessions,
+            Transport::HttpSse => &*worker.sessions_in_url,
+        };
+        let session = session.map(|sealed| open(sealed, &owner, seals, host));
         let session = session.transpose()?;
         let now = host.now();
         let (policy, rollback) = arrival.server.policies.in_force(now);
@@ -97,10 +102,18 @@ impl Admitted {
         let (id, operation) = match message {
             Message::Request { id, operation, .. } => (id, operation),
             Message::Notification { .. } | Message::Response { .. } => {
-                return self.session.as_ref().map(|_| Reading::Watched { id: None });
+                return match self.arrival.transport {
+                    Transport::HttpSse => Some(Reading::Accepted { id: None }),
+                    Transport::StreamableHttp => {
+                        self.session.as_ref().map(|_| Reading::Watched { id: None })
+                    }
+                };
             }
         };
         let id = id.clone();
+        if self.arrival.transport == Transport::HttpSse {
+            return Some(Reading::Accepted { id: Some(id) });
+        }
         if let Some(asked) = Asked::of(&operation.method) {
             return Some(Reading::Asked { asked, id });
         }
@@ -143,7 +156,12 @@ impl Admitted {
     /// What makes of the caller's session the server's.
     pub(super) fn session_edit(&self) -> Option<HeaderEdit> {
         let Session { id, .. } = self.session.as_ref()?;
-        Some(HeaderEdit::Set(SESSION_HEADER, id.clone()))
+        Some(match (self.arrival.transport, &self.arrival.server.http_sse) {
+            (Transport::HttpSse, Some(http_sse)) => {
+                HeaderEdit::Set(":path", http_sse.endpoint.target(id))
+            }
+            _ => HeaderEdit::Set(SESSION_HEADER, id.clone()),
+        })
     }
 }
 

@@ -5,15 +5,19 @@ use std::rc::Rc;
 
 use super::denials::{challenge, refused, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
+use super::http_sse::{HttpSse, Transport};
 use super::relay::Reading;
 use super::server::Server;
+use super::worker::Worker;
 use super::workloads::{Workload, WorkloadSources};
 use crate::mcp::{
-    Era, MODERN_VERSION, PARAM_PREFIX, ParamLine, Refusal, RefusalReason, StandardHeaders,
+    Era, MODERN_VERSION, MessageEndpoint, PARAM_PREFIX, ParamLine, Refusal, RefusalReason,
+    StandardHeaders,
 };
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
 use crate::token::{
-    CertificateDigest, Credential, PeerConnection, ProofError, Requirement, Scheme, TokenError,
+    CertificateDigest, Credential, Demands, PeerConnection, ProofError, Requirement, Scheme,
+    TokenError,
 };
 
 /// Headers that are ours to set. Whoever sends one is forging it.
@@ -74,14 +78,24 @@ const MAX_PARAMS_LEN: usize = 16 * 1024;
 pub(super) enum Destination {
     /// To the metadata document of a server.
     Metadata(Rc<Server>),
-    /// To the endpoint of a server.
-    Endpoint(Rc<Server>),
+    /// To a server.
+    Endpoint(Rc<Server>, Place),
+}
+
+/// Where at a server a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To its endpoint.
+    Endpoint,
+    /// To where messages of HTTP+SSE are posted.
+    Messages,
 }
 
 /// A request to an MCP endpoint whose form is right. Its bearer token is not verified.
 pub(super) struct Arrival {
     pub(super) server: Rc<Server>,
     pub(super) method: HttpMethod,
+    pub(super) transport: Transport,
     pub(super) headers: McpHeaders,
     /// The instance of the agent that the request says it is of.
     pub(super) instance: Option<String>,
@@ -91,11 +105,25 @@ pub(super) struct Arrival {
 
 impl Arrival {
     /// What the answer to a request without a body is read for; `None` for nothing.
-    pub(super) fn reading(&self) -> Option<Reading> {
+    pub(super) fn reading(&self, worker: &Worker) -> Option<Reading> {
         match self.method {
+            HttpMethod::Get if self.transport == Transport::HttpSse => {
+                Some(Reading::Opens(Rc::clone(&worker.sessions_in_url)))
+            }
             HttpMethod::Get if self.headers.resumes => Some(Reading::Replayed),
             HttpMethod::Get => Some(Reading::Watched { id: None }),
             HttpMethod::Post | HttpMethod::Delete => None,
+        }
+    }
+
+    /// What the server demands of the caller. A proof names the URL it goes to.
+    pub(super) fn demands(&self) -> Demands<'_> {
+        let demands = self.server.demands();
+        match (self.transport, self.method, &self.server.http_sse) {
+            (Transport::HttpSse, HttpMethod::Post, Some(HttpSse { dpop, .. })) => {
+                Demands { dpop, ..demands }
+            }
+            _ => demands,
         }
     }
 }
@@ -128,7 +156,8 @@ pub(super) struct McpHeaders {
     method: Option<String>,
     name: Option<String>,
     params: Vec<ParamLine>,
-    /// Of the legacy era: in the modern one the header means nothing.
+    /// Of the legacy era: in the modern one the header means nothing. Over HTTP+SSE it is
+    /// what the URL says.
     pub(super) session: Option<String>,
     /// Whether `Last-Event-ID` is present.
     resumes: bool,
@@ -166,7 +195,14 @@ pub(super) fn destination(
     candidates
         .clone()
         .find(|server| server.path == path)
-        .map(|server| Destination::Endpoint(Rc::clone(server)))
+        .map(|server| Destination::Endpoint(Rc::clone(server), Place::Endpoint))
+        .or_else(|| {
+            let takes_messages = |http_sse: &HttpSse| http_sse.endpoint.path == path;
+            candidates
+                .clone()
+                .find(|server| server.http_sse.as_ref().is_some_and(takes_messages))
+                .map(|server| Destination::Endpoint(Rc::clone(server), Place::Messages))
+        })
         .or_else(|| {
             candidates
                 .clone()
@@ -200,9 +236,10 @@ pub(super) fn check_form(
     headers: &Headers,
     end: bool,
     server: &Rc<Server>,
+    place: Place,
     workloads: &WorkloadSources,
 ) -> Result<Arrival, Denial> {
-    read_form(headers, end, server, workloads).map_err(|denial| match denial.code {
+    read_form(headers, end, server, place, workloads).map_err(|denial| match denial.code {
         // By its code a client of the modern era tells that the server is of it too.
         Code::HeaderRepeated | Code::HeaderMalformed if claims_modern(headers) => {
             let error = RpcError { code: HEADER_MISMATCH, ..denial.code.rpc_error() };
@@ -228,6 +265,7 @@ fn read_form(
     headers: &Headers,
     end: bool,
     server: &Rc<Server>,
+    place: Place,
     workloads: &WorkloadSources,
 ) -> Result<Arrival, Denial> {
     for name in SINGLE {
@@ -243,12 +281,15 @@ fn read_form(
     }
     let method = match required(headers, ":method")? {
         "POST" => HttpMethod::Post,
+        _ if place == Place::Messages => {
+            return Err(Denial::new(Code::PostOnly, "messages of HTTP+SSE are posted"));
+        }
         "GET" => HttpMethod::Get,
         "DELETE" => HttpMethod::Delete,
         _ => return Err(Denial::new(Code::MethodNotAllowed, "an HTTP method MCP does not use")),
     };
     let is_modern = claims_modern(headers);
-    let mcp = McpHeaders {
+    let mut mcp = McpHeaders {
         protocol_version: owned(headers, "mcp-protocol-version")?,
         method: owned(headers, "mcp-method")?,
         name: owned(headers, "mcp-name")?,
@@ -266,17 +307,28 @@ fn read_form(
         HttpMethod::Post => check_message_headers(headers, end)?,
         HttpMethod::Get | HttpMethod::Delete => {
             check_session_headers(&mcp, end)?;
-            if method == HttpMethod::Get {
+            if method == HttpMethod::Get && server.http_sse.is_none() {
                 check_is_no_http_sse(headers, &mcp)?;
             }
         }
     }
+    let transport = match (method, place) {
+        (HttpMethod::Post, Place::Messages) => {
+            mcp.session = Some(session_in_url(headers, &mcp)?);
+            Transport::HttpSse
+        }
+        // Clients that lost the stream say which revision they speak when they open another.
+        (HttpMethod::Get, _) if server.http_sse.is_some() && mcp.session.is_none() => {
+            Transport::HttpSse
+        }
+        _ => Transport::StreamableHttp,
+    };
     let mut strip = to_strip(headers, is_modern, workloads.jwt_svid_header.as_deref());
     if method == HttpMethod::Post && headers.informative("content-type") != Some(JSON) {
         // One spelling for servers that do not all know the others.
         strip.push(HeaderEdit::Set("content-type", JSON.to_owned()));
     }
-    Ok(Arrival { server: Rc::clone(server), method, headers: mcp, instance, strip })
+    Ok(Arrival { server: Rc::clone(server), method, transport, headers: mcp, instance, strip })
 }
 
 /// CGI and WSGI servers read an underscore in a name as a hyphen (RFC 3875 section
@@ -314,6 +366,20 @@ fn visible(headers: &Headers, name: &str, most: usize) -> Result<Option<String>,
         return Err(Denial::new(Code::HeaderMalformed, reason));
     }
     Ok(Some(value))
+}
+
+/// The session of a message of HTTP+SSE, as its URL says it: empty where it does not. Whether
+/// there is such a session is told after it is known who asks.
+fn session_in_url(headers: &Headers, mcp: &McpHeaders) -> Result<String, Denial> {
+    if mcp.standard().claimed_era() == Some(Era::Modern) {
+        return Err(Denial::new(Code::VersionUnsupported, "2026-07-28 has no HTTP+SSE"));
+    }
+    if mcp.session.is_some() {
+        return Err(Denial::new(Code::HeaderMalformed, "HTTP+SSE has no mcp-session-id"));
+    }
+    let target = required(headers, ":path")?;
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    Ok(MessageEndpoint::sealed(query).to_owned())
 }
 
 /// The `Mcp-Param-*` headers (SEP-2243), bounded before anybody decodes them.

@@ -28,6 +28,7 @@ mod arrival;
 mod denials;
 mod event;
 mod headers;
+mod http_sse;
 mod policies;
 mod rates;
 mod relay;
@@ -44,6 +45,7 @@ use std::time::{Duration, SystemTime};
 pub use arrival::is_known_header;
 pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
+pub use http_sse::HttpSse;
 pub use policies::{NamedPolicy, Policies, Rollback};
 pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, TaskBinding};
 pub use worker::Worker;
@@ -52,12 +54,13 @@ pub use workloads::WorkloadSources;
 use account::{Account, Sender, caller_fields, object};
 use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
-    Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
+    Arrival, Credentials, Destination, HttpMethod, Place, check_form, credentials, destination,
+    is_ours,
 };
 use denials::{denial, refused, rejected, rejected_token, session_denial};
 use headers::encode_value;
 use rates::Exceeded;
-use relay::{Reading, Relay, Viewer};
+use relay::{Reading, Refused, Relay, Viewer};
 use verdict::Verdict;
 
 use crate::audit::{Text, digest};
@@ -83,6 +86,9 @@ pub struct Gate {
     account: Account,
     /// For the client's next proof; goes out with whatever answers this request.
     nonce: Option<String>,
+    /// Whether the client reads JSON-RPC out of the answer to this request. That to a message
+    /// of HTTP+SSE it takes for a receipt, unless it is an error of HTTP.
+    answered_here: bool,
 }
 
 /// How far the stream has come. Every variant but the last two withholds the request.
@@ -149,7 +155,7 @@ impl Gate {
     /// A gate at which nothing has arrived.
     #[must_use]
     pub fn new() -> Self {
-        Gate { state: State::Arriving, account: Account::new(), nonce: None }
+        Gate { state: State::Arriving, account: Account::new(), nonce: None, answered_here: true }
     }
 
     /// Takes what happened, says what to do.
@@ -226,6 +232,7 @@ impl Gate {
                 self.account.deny(&denial, host);
                 let nonce = self.nonce.take();
                 let denial = if denial.has_nonce() { denial } else { denial.with_nonce(nonce) };
+                let denial = if self.answered_here { denial } else { denial.out_of_band() };
                 let reply = denial.reply(self.account.decision_id());
                 Effects { reply: Some(reply), ..Effects::default() }
             }
@@ -270,12 +277,13 @@ impl Gate {
         if worker.is_host_unsupported() {
             return Err(Denial::new(Code::HostUnsupported, "the host failed the hold self-check"));
         }
-        let server = match destination(headers, &worker.servers)? {
+        let (server, place) = match destination(headers, &worker.servers)? {
             Destination::Metadata(server) => return self.serve_metadata(headers, &server, host),
-            Destination::Endpoint(server) => server,
+            Destination::Endpoint(server, place) => (server, place),
         };
+        self.answered_here = place == Place::Endpoint;
         self.account.note(|record| record.server = Some(server.resource.clone()));
-        let arrival = check_form(headers, end, &server, &worker.workloads)?;
+        let arrival = check_form(headers, end, &server, place, &worker.workloads)?;
         self.account.note(|record| {
             record.revision = arrival.headers.revision().map(Text::new);
             record.session =
@@ -321,7 +329,7 @@ impl Gate {
         let server = Rc::clone(&arrival.server);
         let outcome = worker.authenticator.authenticate(
             &credentials.brought(arrival.method),
-            &server.demands(),
+            &arrival.demands(),
             waited,
             host,
         );
@@ -379,7 +387,7 @@ impl Gate {
             if let Some(denied) = verdict.denial {
                 return Err(denied);
             }
-            let reading = admitted.arrival.reading();
+            let reading = admitted.arrival.reading(worker);
             return Ok(self.forward(admitted, None, Era::Legacy, reading, true, worker, host));
         }
         // Resuming a stream releases its buffered body with its headers. So where a
@@ -812,12 +820,19 @@ impl Gate {
         host: &dyn Host,
     ) -> (State, Effects) {
         let State::Forwarded { relay, owner, sessions } = state else { return (state, go_on()) };
-        let (relay, result) = relay.on_body(body, end, host);
+        let (mut relay, result) = relay.on_body(body, end, host);
+        if let Some(id) = relay.take_begun() {
+            self.account.note(|record| record.session = Some(digest(id.as_bytes())));
+        }
         let effects = match result {
             Ok(effects) => effects,
-            Err(refused) => {
-                self.account.deny(&refused.denial, host);
-                refused.effects
+            Err(Refused { denial, effects }) => {
+                self.account.deny(&denial, host);
+                // The headers are out, so a reply ends the response where it is.
+                effects.unwrap_or_else(|| Effects {
+                    reply: Some(denial.reply(self.account.decision_id())),
+                    ..Effects::default()
+                })
             }
         };
         (State::Forwarded { relay, owner, sessions }, effects)

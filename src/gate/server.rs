@@ -1,5 +1,6 @@
 //! What the gate enforces: the compiled configuration.
 
+use super::http_sse::HttpSse;
 use super::policies::Policies;
 use super::workloads::WorkloadSources;
 use crate::mcp::SealKey;
@@ -101,6 +102,8 @@ pub struct Server {
     pub authorities: Vec<String>,
     /// The path of its endpoint, compared byte for byte and without the query.
     pub path: String,
+    /// The transport of 2024-11-05, where it is served.
+    pub http_sse: Option<HttpSse>,
     /// Issuers whose tokens it accepts.
     pub issuers: Vec<IssuerId>,
     /// What it demands of DPoP.

@@ -18,6 +18,7 @@ mod driver;
 mod evidence;
 mod forwarding;
 mod hold_check;
+mod http_sse;
 mod orders;
 mod ownership;
 mod senders;

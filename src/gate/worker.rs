@@ -25,6 +25,8 @@ pub struct Worker {
     pub(super) authenticator: Authenticator,
     /// Seals sessions.
     pub(super) sessions: SessionSeals,
+    /// Seals those of HTTP+SSE.
+    pub(super) sessions_in_url: Rc<SessionSeals>,
     /// Digest of the configuration in force; empty when there is none.
     pub(super) policy_version: Rc<str>,
     /// The rollback whose end has not been told yet.
@@ -52,6 +54,7 @@ impl Worker {
             workloads: enforcement.workloads,
             authenticator: Authenticator::new(issuers, nonce_keys)
                 .with_workloads(workload_identity),
+            sessions_in_url: Rc::new(SessionSeals::in_url(enforcement.session_keys.clone())),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
             rollback: None,

@@ -10,6 +10,7 @@ mod analysis;
 mod command;
 mod compiled;
 mod files;
+mod http_sse;
 mod identity;
 mod policies;
 mod policy_problems;

@@ -21,6 +21,7 @@ mod host;
 mod host_selftest;
 mod hostcall_failures;
 mod hostile_host;
+mod http_sse;
 mod introspection;
 mod lists;
 mod mtls;

@@ -27,8 +27,8 @@ pub(super) use rule::{
     StepUp, ToolDeny, ToolRule, ToolRules, WorkloadGrant,
 };
 pub(super) use server::{
-    Context, ContextBinding, Delegation, DeniedObjects, Dpop, Lists, Match, Metadata, Methods,
-    Mtls, Server, Tasks, UnknownAgents,
+    Context, ContextBinding, Delegation, DeniedObjects, Dpop, HttpSse, Lists, Match, Metadata,
+    Methods, Mtls, Server, Tasks, UnknownAgents,
 };
 pub(super) use values::{ClaimName, FromEnvironment, Span};
 

@@ -27,6 +27,9 @@ pub(crate) struct Server {
     /// Which requests are for it, where they do not look like `resource`.
     #[serde(default)]
     pub(crate) r#match: Match,
+    /// The HTTP+SSE transport of 2024-11-05, for clients that speak no other. Without it they
+    /// are told that it is not served.
+    pub(crate) http_sse: Option<HttpSse>,
     /// Names of the issuers whose tokens it accepts.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) issuers: Vec<String>,
@@ -173,6 +176,19 @@ pub(crate) struct Match {
     pub(crate) authority: Option<Vec<String>>,
     /// The path of the MCP endpoint, compared byte for byte. Default: that of `resource`.
     pub(crate) path: Option<String>,
+}
+
+/// The HTTP+SSE transport of 2024-11-05. A client that does a GET of the endpoint is told, on
+/// the stream it gets, where to post its messages.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpSse {
+    /// The path that messages are posted to, as clients know it and as requests arrive here,
+    /// compared byte for byte.
+    pub(crate) messages_path: String,
+    /// The path that the MCP server tells clients to post to, where a route rewrites it.
+    /// Default: `messages_path`.
+    pub(crate) announced_path: Option<String>,
 }
 
 /// What a server demands of tokens bound to a key (DPoP, RFC 9449).

@@ -428,6 +428,18 @@ pub(super) fn sealed_for(id: &str, owner: [&str; 4]) -> String {
     seals.seal(id, &Principal::of(owner), &FakeHost::new()).unwrap().expect("a sealed session")
 }
 
+/// The session of HTTP+SSE whose messages the server takes with this query, as the subject of
+/// [`claims`] was given it.
+pub(super) fn sealed_in_url(query: &str) -> String {
+    sealed_in_url_for(query, ["https://idp.example", "alice", "agent", RESOURCE])
+}
+
+/// The same, as it was given to somebody else.
+pub(super) fn sealed_in_url_for(query: &str, owner: [&str; 4]) -> String {
+    let seals = SessionSeals::in_url(vec![seal_key()]);
+    seals.seal(query, &Principal::of(owner), &FakeHost::new()).unwrap().expect("a sealed session")
+}
+
 /// The value of a reply's header.
 pub(super) fn header<'a>(reply: &'a LocalReply, name: &str) -> Option<&'a str> {
     reply.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
