@@ -9,6 +9,8 @@
 //! HTTP; `token` knows no MCP; `mcp` knows no tokens. `DESIGN.md` has the rest.
 
 pub mod audit;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
 pub mod config;
 #[cfg(target_arch = "wasm32")]
 mod filter;

@@ -29,6 +29,8 @@ mod denials;
 mod event;
 mod headers;
 mod policies;
+#[cfg(not(target_arch = "wasm32"))]
+mod rehearsal;
 mod relay;
 mod server;
 mod standing;
@@ -40,6 +42,8 @@ use std::time::{Duration, SystemTime};
 pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
 pub use policies::{NamedPolicy, Policies, Rollback};
+#[cfg(not(target_arch = "wasm32"))]
+pub use rehearsal::{CallerHeaders, Rehearsal};
 pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, TaskBinding};
 pub use worker::Worker;
 

@@ -44,6 +44,8 @@ pub mod vectors;
 pub use actors::MAX_ACTORS;
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
+#[cfg(not(target_arch = "wasm32"))]
+pub use authenticator::Possession;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
 pub use claims::{AccessToken, Actor, AgentClaims, Consent, ContextClaims, SubjectKind, TokenId};

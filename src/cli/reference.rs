@@ -1,0 +1,236 @@
+//! The reference of a document, made from its JSON Schema and so from its types.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+/// The reference of the documents that a schema of ours describes, in Markdown: a section
+/// for the document and one for each type, in the order in which they are first named.
+pub(super) fn of(schema: &str) -> String {
+    let root: Value = serde_json::from_str(schema).unwrap_or_default();
+    let mut reference =
+        Reference { types: root.get("$defs").unwrap_or(&Value::Null), order: Vec::new() };
+    reference.find(&root);
+    let title = text(&root, "title");
+    let mut page = format!("# {title} reference\n\n{NOTE}\n\n## The document\n\n");
+    section(&mut page, &root);
+    for name in &reference.order {
+        let Some(definition) = reference.types.get(name) else { continue };
+        // Writing to a String cannot fail.
+        let _ = write!(page, "\n## {}\n\n", heading(name));
+        section(&mut page, definition);
+    }
+    page
+}
+
+const NOTE: &str = "\
+Made by `countersign schema --format markdown` from the types that documents are read into.
+Members that are not here are errors. Members without a default may be left out, unless they are
+**required**. A list that is given has at least one entry where it says so.";
+
+struct Reference<'s> {
+    types: &'s Value,
+    /// Names of the types that were found.
+    order: Vec<String>,
+}
+
+impl Reference<'_> {
+    /// Notes the types that a schema names, each before those that it names itself.
+    fn find(&mut self, schema: &Value) {
+        let mut members = Vec::new();
+        collect_references(schema, &mut members);
+        let new: Vec<_> = members.into_iter().filter(|name| !self.order.contains(name)).collect();
+        for name in new {
+            if self.order.contains(&name) {
+                continue;
+            }
+            self.order.push(name.clone());
+            if let Some(definition) = self.types.get(&name) {
+                self.find(definition);
+            }
+        }
+    }
+}
+
+/// The types that a schema names, without those of its `$defs`.
+fn collect_references(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(name) = reference(schema) {
+                found.push(name.to_owned());
+            }
+            for (_, value) in members.iter().filter(|(name, _)| *name != "$defs") {
+                collect_references(value, found);
+            }
+        }
+        Value::Array(elements) => {
+            elements.iter().for_each(|element| collect_references(element, found));
+        }
+        _ => {}
+    }
+}
+
+/// What a type is: its description, its members or values, its examples.
+fn section(page: &mut String, schema: &Value) {
+    let _ = writeln!(page, "{}", prose(text(schema, "description")));
+    if let Some(members) = schema.get("properties").and_then(Value::as_object) {
+        choices(page, schema);
+        table(page, schema, members);
+        return;
+    }
+    let values = schema.get("oneOf").and_then(Value::as_array);
+    let constants =
+        values.into_iter().flatten().filter_map(|value| Some((value.get("const")?, value)));
+    let constants: Vec<_> = constants.collect();
+    if constants.is_empty() {
+        let _ = writeln!(page, "\nWritten as: {}.", kind(schema));
+    } else {
+        page.push_str("\n| Value | Meaning |\n|---|---|\n");
+        for (constant, value) in constants {
+            let meaning = cell(text(value, "description"));
+            let _ = writeln!(page, "| {} | {meaning} |", code(constant));
+        }
+    }
+    if let Some(examples) = examples(schema) {
+        let _ = writeln!(page, "\n{examples}.");
+    }
+}
+
+/// Which members go together, where there is a choice.
+fn choices(page: &mut String, schema: &Value) {
+    let choices = schema.get("oneOf").and_then(Value::as_array);
+    let choices: Vec<String> = choices
+        .into_iter()
+        .flatten()
+        .filter_map(|choice| {
+            let members = choice.get("required")?.as_array()?;
+            Some(members.iter().map(code).collect::<Vec<_>>().join(" and "))
+        })
+        .collect();
+    if !choices.is_empty() {
+        let _ = writeln!(page, "\nNeeds {}.", choices.join(", or "));
+    }
+}
+
+/// The members: those that are required first.
+fn table(page: &mut String, schema: &Value, members: &Map<String, Value>) {
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required =
+        |name: &str| required.is_some_and(|names| names.iter().any(|other| other == name));
+    let (first, rest): (Vec<_>, Vec<_>) = members
+        .iter()
+        .filter(|(name, _)| *name != "$schema")
+        .partition(|(name, _)| is_required(name));
+    page.push_str("\n| Member | Type | Default | Meaning |\n|---|---|---|---|\n");
+    for (name, member) in first.into_iter().chain(rest) {
+        let default = match member.get("default") {
+            _ if is_required(name) => "**required**".to_owned(),
+            Some(default) => code(default),
+            None => String::new(),
+        };
+        let mut meaning = cell(text(member, "description"));
+        if let Some(examples) = examples(member) {
+            let _ = write!(meaning, " {}", cell(&format!("{examples}.")));
+        }
+        let kind = cell(&kind(member));
+        let _ = writeln!(page, "| `{name}` | {kind} | {} | {meaning} |", cell(&default));
+    }
+}
+
+/// What is written for a value of the schema.
+fn kind(schema: &Value) -> String {
+    if let Some(name) = reference(schema) {
+        let heading = heading(name);
+        return format!("[{heading}](#{})", heading.to_lowercase().replace(' ', "-"));
+    }
+    let alternatives = ["anyOf", "oneOf"].iter().find_map(|word| schema.get(word)?.as_array());
+    if let Some(alternatives) = alternatives {
+        let kinds: Vec<String> =
+            alternatives.iter().map(kind).filter(|kind| kind != "null").collect();
+        return kinds.join(", or ");
+    }
+    let kind = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().find(|kind| *kind != "null"),
+        kind => kind,
+    };
+    match kind.and_then(Value::as_str) {
+        Some("array") => {
+            let entry = schema.get("items").map_or_else(|| "anything".to_owned(), self::kind);
+            let least = schema.get("minItems").map_or("", |_| ", at least one");
+            format!("list of {}{least}", plural(&entry))
+        }
+        Some("object") => match schema.get("additionalProperties") {
+            Some(Value::Object(_)) => {
+                let entry = schema.get("additionalProperties").map(self::kind).unwrap_or_default();
+                let least = schema.get("minProperties").map_or("", |_| ", at least one");
+                format!("{} by name{least}", plural(&entry))
+            }
+            _ => "object".to_owned(),
+        },
+        Some("boolean") => "`true` or `false`".to_owned(),
+        Some(other) => format!("{other}{}", bounds(schema)),
+        None => "anything".to_owned(),
+    }
+}
+
+/// The numbers that are taken.
+fn bounds(schema: &Value) -> String {
+    match (schema.get("minimum"), schema.get("maximum")) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        (Some(least), None) => format!(", at least {least}"),
+        (None, Some(most)) => format!(", at most {most}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn plural(kind: &str) -> String {
+    if kind.starts_with('[') || kind.contains(' ') { kind.to_owned() } else { format!("{kind}s") }
+}
+
+fn reference(schema: &Value) -> Option<&str> {
+    schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
+}
+
+/// The name of a type in words: `ToolRule` is `Tool rule`.
+fn heading(name: &str) -> String {
+    let mut words = String::new();
+    for (index, letter) in name.chars().enumerate() {
+        if index > 0 && letter.is_uppercase() {
+            words.push(' ');
+            words.extend(letter.to_lowercase());
+        } else {
+            words.push(letter);
+        }
+    }
+    words
+}
+
+fn examples(schema: &Value) -> Option<String> {
+    let examples = schema.get("examples")?.as_array()?;
+    let word = if examples.len() > 1 { "Examples" } else { "Example" };
+    let examples: Vec<String> = examples.iter().map(code).collect();
+    Some(format!("{word}: {}", examples.join(", ")))
+}
+
+/// A value as it is written; a string without its quotes.
+fn code(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() => format!("`{text}`"),
+        value => format!("`{value}`"),
+    }
+}
+
+fn text<'s>(schema: &'s Value, member: &str) -> &'s str {
+    schema.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Paragraphs, each on one line.
+fn prose(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+/// A text for one cell of a table.
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}

@@ -1,0 +1,135 @@
+//! What would become of a request: the way of a [`Gate`](super::Gate) from the caller to the
+//! answer, without a host, a token or a server. For the command that explains and tests
+//! policies; not in the filter.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use super::admitted::SESSION_HEADER;
+use super::denials::{denial, refused, rejected};
+use super::headers::encode_value;
+use super::server::Server;
+use crate::mcp::{MODERN_VERSION, Message, StandardHeaders, read_message};
+use crate::policy::{Decision, Form, Identity, RequestContext};
+use crate::reply::Denial;
+use crate::token::{
+    AccessToken, Authenticator, IssuerId, Possession, SpiffeId, TokenError, Verified,
+};
+
+/// What was decided, and what the client would be answered.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// The policy that was in force, where it was not the server's own.
+    pub policy: Option<Rc<str>>,
+    /// Its decision; `None` when the message was refused before.
+    pub decision: Option<Decision>,
+    /// What the candidate would have decided, with its name.
+    pub candidate: Option<(Rc<str>, Decision)>,
+    /// The client's answer; `None` when the request goes on to the server.
+    pub denial: Option<Denial>,
+}
+
+/// Headers of a request by their names in lowercase, as far as decisions look at them.
+pub type CallerHeaders = BTreeMap<String, String>;
+
+impl Server {
+    /// The caller that a token with these claims makes: see [`Authenticator::assume`].
+    ///
+    /// # Errors
+    /// [`TokenError`], for [`Server::rejection`].
+    pub fn assume(
+        &self,
+        authenticator: &Authenticator,
+        issuer: IssuerId,
+        claims: &Map<String, Value>,
+        possession: Possession,
+        now: SystemTime,
+    ) -> Result<Verified<AccessToken>, TokenError> {
+        authenticator.assume(issuer, claims, possession, &self.demands(), now)
+    }
+
+    /// What a client with a credential that is not acceptable is answered.
+    #[must_use]
+    pub fn rejection(&self, error: TokenError) -> Denial {
+        rejected(error, self, || None)
+    }
+
+    /// Whether decisions look at a header, by its name in lowercase.
+    #[must_use]
+    pub fn looks_at(&self, header: &str) -> bool {
+        header == SESSION_HEADER || self.instance_header.as_deref() == Some(header)
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn identity<'r>(
+        &self,
+        token: &'r Verified<AccessToken>,
+        workload: Option<&'r SpiffeId>,
+        headers: &'r CallerHeaders,
+        now: SystemTime,
+    ) -> Identity<'r> {
+        let header = |name: &str| headers.get(name).map(String::as_str);
+        let context = RequestContext {
+            session: header(SESSION_HEADER),
+            instance: self.instance_header.as_deref().and_then(header),
+        };
+        Identity { token, workload, context, now }
+    }
+
+    /// Has a message of a protocol revision read, decided on and answered. What its method
+    /// and `params` say is all there is to it: arguments, whether they are mirrored in
+    /// headers, and whose a session or a task is, are not looked at.
+    #[must_use]
+    pub fn rehearse(
+        &self,
+        identity: &Identity<'_>,
+        method: &str,
+        params: &Map<String, Value>,
+        revision: &str,
+    ) -> Rehearsal {
+        let (policy, name) = self.policies.in_force(identity.now);
+        let mut rehearsal =
+            Rehearsal { policy: name.cloned(), decision: None, candidate: None, denial: None };
+        let message = match message(method, params, revision) {
+            Ok(message) => message,
+            Err(denial) => return Rehearsal { denial: Some(denial), ..rehearsal },
+        };
+        let (operation, form, request) = match &message {
+            Message::Request { id, era, operation } => (operation, Form::Request, Some((id, *era))),
+            Message::Notification { operation, .. } => (operation, Form::Notification, None),
+            Message::Response { .. } => return rehearsal,
+        };
+        let decision = policy.decide(identity, operation, form);
+        rehearsal.denial = denial(&decision, self, operation, request);
+        rehearsal.decision = Some(decision);
+        rehearsal.candidate = self.policies.candidate.as_ref().map(|candidate| {
+            (Rc::clone(&candidate.name), candidate.policy.decide(identity, operation, form))
+        });
+        rehearsal
+    }
+}
+
+/// The message as a client would send it, read as every message.
+fn message(method: &str, params: &Map<String, Value>, revision: &str) -> Result<Message, Denial> {
+    let mut params = params.clone();
+    let name = ["name", "uri", "taskId"].iter().find_map(|member| params.get(*member)?.as_str());
+    let name = name.map(encode_value);
+    let mut headers = StandardHeaders { protocol_version: Some(revision), ..Default::default() };
+    if revision == MODERN_VERSION {
+        headers = StandardHeaders { method: Some(method), name: name.as_deref(), ..headers };
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": revision,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        params.insert("_meta".to_owned(), meta);
+    }
+    let mut body = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+    if let (Value::Object(body), false) = (&mut body, method.starts_with("notifications/")) {
+        body.insert("id".to_owned(), json!(1));
+    }
+    read_message(body.to_string().as_bytes(), &headers).map_err(refused)
+}
