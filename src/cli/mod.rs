@@ -67,10 +67,14 @@ pub fn run(
         Ok(Command::Explain(question)) => explain::run(&question, out, err),
         Ok(Command::Test { junit, paths }) => test::run(&paths, junit.as_deref(), out, err),
         Ok(Command::Schema { fixtures, format }) => {
-            let schema = if fixtures { fixture::schema() } else { config::schema() };
+            let (schema, title) = if fixtures {
+                (fixture::schema(), "Fixture reference")
+            } else {
+                (config::schema(), "Configuration reference")
+            };
             match format {
                 SchemaFormat::Json => write!(out, "{schema}")?,
-                SchemaFormat::Markdown => write!(out, "{}", reference::of(&schema))?,
+                SchemaFormat::Markdown => write!(out, "{}", reference::of(&schema, title))?,
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -2,85 +2,69 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The reference of the documents that a schema of ours describes, in Markdown: a section
-/// for the document and one for each type, in the order in which they are first named.
-pub(super) fn of(schema: &str) -> String {
+/// The reference of the documents that a schema of ours describes, in Markdown: the document,
+/// then the types of its objects in the order in which they are first named, then those of
+/// its values.
+pub(super) fn of(schema: &str, title: &str) -> String {
     let root: Value = serde_json::from_str(schema).unwrap_or_default();
-    let mut reference =
-        Reference { types: root.get("$defs").unwrap_or(&Value::Null), order: Vec::new() };
-    reference.find(&root);
-    let title = text(&root, "title");
-    let mut page = format!("# {title} reference\n\n{NOTE}\n\n## The document\n\n");
+    let types = root.get("$defs").unwrap_or(&Value::Null);
+    let mut names = Vec::new();
+    find(&root, types, &mut names);
+    let types = names.iter().filter_map(|name| Some((name, types.get(name)?)));
+    let (objects, values): (Vec<_>, Vec<_>) =
+        types.partition(|(_, schema)| schema.get("properties").is_some());
+    let mut page = format!("# {title}\n\n{NOTE}\n\n## The document\n\n");
     section(&mut page, &root);
-    for name in &reference.order {
-        let Some(definition) = reference.types.get(name) else { continue };
+    for (name, schema) in objects {
         // Writing to a String cannot fail.
         let _ = write!(page, "\n## {}\n\n", heading(name));
-        section(&mut page, definition);
+        section(&mut page, schema);
+    }
+    for (name, schema) in values {
+        let _ = write!(page, "\n## {}\n\n", heading(name));
+        section(&mut page, schema);
     }
     page
 }
 
 const NOTE: &str = "\
 Made by `countersign schema --format markdown` from the types that documents are read into.
-Members that are not here are errors. Members without a default may be left out, unless they are
-**required**. A list that is given has at least one entry where it says so.";
+A member that is not here is an error. One without a default may be left out, unless it is
+**required**.";
 
-struct Reference<'s> {
-    types: &'s Value,
-    /// Names of the types that were found.
-    order: Vec<String>,
-}
-
-impl Reference<'_> {
-    /// Notes the types that a schema names, each before those that it names itself.
-    fn find(&mut self, schema: &Value) {
-        let mut members = Vec::new();
-        collect_references(schema, &mut members);
-        let new: Vec<_> = members.into_iter().filter(|name| !self.order.contains(name)).collect();
-        for name in new {
-            if self.order.contains(&name) {
-                continue;
-            }
-            self.order.push(name.clone());
-            if let Some(definition) = self.types.get(&name) {
-                self.find(definition);
-            }
+/// Notes the types that a schema names, each before those that it names itself.
+fn find(schema: &Value, types: &Value, names: &mut Vec<String>) {
+    let mut named = Vec::new();
+    collect_references(schema, &mut named);
+    for name in named {
+        if !names.contains(&name) {
+            names.push(name.clone());
+            find(types.get(&name).unwrap_or(&Value::Null), types, names);
         }
     }
 }
 
-/// The types that a schema names, without those of its `$defs`.
+/// The types that a schema names, in the order of its members.
 fn collect_references(schema: &Value, found: &mut Vec<String>) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(name) = reference(schema) {
-                found.push(name.to_owned());
-            }
-            for (_, value) in members.iter().filter(|(name, _)| *name != "$defs") {
-                collect_references(value, found);
-            }
-        }
-        Value::Array(elements) => {
-            elements.iter().for_each(|element| collect_references(element, found));
-        }
-        _ => {}
+    found.extend(reference(schema).map(str::to_owned));
+    for (_, member) in members(schema) {
+        collect_references(member, found);
     }
+    let parts = ["items", "additionalProperties"].iter().filter_map(|word| schema.get(word));
+    parts.chain(alternatives(schema)).for_each(|part| collect_references(part, found));
 }
 
 /// What a type is: its description, its members or values, its examples.
 fn section(page: &mut String, schema: &Value) {
     let _ = writeln!(page, "{}", prose(text(schema, "description")));
-    if let Some(members) = schema.get("properties").and_then(Value::as_object) {
+    if schema.get("properties").is_some() {
         choices(page, schema);
-        table(page, schema, members);
+        table(page, schema);
         return;
     }
-    let values = schema.get("oneOf").and_then(Value::as_array);
-    let constants =
-        values.into_iter().flatten().filter_map(|value| Some((value.get("const")?, value)));
+    let constants = alternatives(schema).filter_map(|value| Some((value.get("const")?, value)));
     let constants: Vec<_> = constants.collect();
     if constants.is_empty() {
         let _ = writeln!(page, "\nWritten as: {}.", kind(schema));
@@ -98,10 +82,7 @@ fn section(page: &mut String, schema: &Value) {
 
 /// Which members go together, where there is a choice.
 fn choices(page: &mut String, schema: &Value) {
-    let choices = schema.get("oneOf").and_then(Value::as_array);
-    let choices: Vec<String> = choices
-        .into_iter()
-        .flatten()
+    let choices: Vec<String> = alternatives(schema)
         .filter_map(|choice| {
             let members = choice.get("required")?.as_array()?;
             Some(members.iter().map(code).collect::<Vec<_>>().join(" and "))
@@ -112,19 +93,12 @@ fn choices(page: &mut String, schema: &Value) {
     }
 }
 
-/// The members: those that are required first.
-fn table(page: &mut String, schema: &Value, members: &Map<String, Value>) {
-    let required = schema.get("required").and_then(Value::as_array);
-    let is_required =
-        |name: &str| required.is_some_and(|names| names.iter().any(|other| other == name));
-    let (first, rest): (Vec<_>, Vec<_>) = members
-        .iter()
-        .filter(|(name, _)| *name != "$schema")
-        .partition(|(name, _)| is_required(name));
+/// What each member is.
+fn table(page: &mut String, schema: &Value) {
     page.push_str("\n| Member | Type | Default | Meaning |\n|---|---|---|---|\n");
-    for (name, member) in first.into_iter().chain(rest) {
+    for (name, member) in members(schema) {
         let default = match member.get("default") {
-            _ if is_required(name) => "**required**".to_owned(),
+            _ if is_required(schema, name) => "**required**".to_owned(),
             Some(default) => code(default),
             None => String::new(),
         };
@@ -143,10 +117,8 @@ fn kind(schema: &Value) -> String {
         let heading = heading(name);
         return format!("[{heading}](#{})", heading.to_lowercase().replace(' ', "-"));
     }
-    let alternatives = ["anyOf", "oneOf"].iter().find_map(|word| schema.get(word)?.as_array());
-    if let Some(alternatives) = alternatives {
-        let kinds: Vec<String> =
-            alternatives.iter().map(kind).filter(|kind| kind != "null").collect();
+    let kinds: Vec<String> = alternatives(schema).map(kind).filter(|kind| kind != "null").collect();
+    if !kinds.is_empty() {
         return kinds.join(", or ");
     }
     let kind = match schema.get("type") {
@@ -185,6 +157,25 @@ fn bounds(schema: &Value) -> String {
 
 fn plural(kind: &str) -> String {
     if kind.starts_with('[') || kind.contains(' ') { kind.to_owned() } else { format!("{kind}s") }
+}
+
+/// The members of an object, those that are required first.
+fn members(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let members = schema.get("properties").and_then(Value::as_object);
+    let members = members.into_iter().flatten().filter(|(name, _)| *name != "$schema");
+    let (first, rest): (Vec<_>, Vec<_>) = members.partition(|(name, _)| is_required(schema, name));
+    first.into_iter().chain(rest)
+}
+
+fn is_required(schema: &Value, name: &str) -> bool {
+    let required = schema.get("required").and_then(Value::as_array);
+    required.is_some_and(|names| names.iter().any(|other| other == name))
+}
+
+/// What a value may be instead.
+fn alternatives(schema: &Value) -> impl Iterator<Item = &Value> {
+    let words = ["anyOf", "oneOf"].into_iter().filter_map(|word| schema.get(word)?.as_array());
+    words.flatten()
 }
 
 fn reference(schema: &Value) -> Option<&str> {
