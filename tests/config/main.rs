@@ -6,7 +6,9 @@
 
 mod command;
 mod compiled;
+mod explanations;
 mod files;
+mod fixtures;
 mod problems;
 mod proofs;
 mod sessions;
