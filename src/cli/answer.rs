@@ -45,6 +45,8 @@ pub(super) struct Answer {
     /// Ids of the rates that count the operation. Here they count nothing.
     pub(super) rates: Vec<String>,
     pub(super) candidate: Option<CandidateAnswer>,
+    /// What the policy asked for.
+    checks: Vec<Checked>,
     /// Who calls, if the token is acceptable.
     pub(super) caller: Option<Presented>,
     /// What the client is answered; nothing when the request goes on to the server.
@@ -58,6 +60,15 @@ pub(super) struct CandidateAnswer {
     pub(super) outcome: Verdict,
     pub(super) reason: Option<&'static str>,
     pub(super) rules: BTreeSet<String>,
+}
+
+/// A condition of the policy.
+#[derive(Debug, Serialize)]
+struct Checked {
+    name: &'static str,
+    holds: bool,
+    side: &'static str,
+    detail: String,
 }
 
 /// Who calls, as the token says it.
@@ -96,7 +107,13 @@ impl Answer {
 
     /// To a caller that is known.
     pub(super) fn of(rehearsal: Rehearsal, caller: Presented) -> Self {
-        let Rehearsal { policy, decision, candidate, denial } = rehearsal;
+        let Rehearsal { policy, decision, checks, candidate, denial } = rehearsal;
+        let checks = checks.into_iter().map(|check| Checked {
+            name: check.name,
+            holds: check.holds,
+            side: side_name(check.side),
+            detail: check.detail,
+        });
         let candidate = candidate.map(|(policy, decision)| {
             let (outcome, reason, _) = verdict(&decision);
             let policy = policy.to_string();
@@ -105,6 +122,7 @@ impl Answer {
         let common = Answer {
             policy: policy.map(|name| name.to_string()),
             candidate,
+            checks: checks.collect(),
             caller: Some(caller),
             response: denial.as_ref().map(Response::of),
             ..Answer::new(Verdict::Deny)
@@ -187,6 +205,11 @@ impl Answer {
                 table.row("", &body.to_string());
             }
         }
+        for (index, Checked { name, holds, side, detail }) in self.checks.iter().enumerate() {
+            let label = if index == 0 { "checks" } else { "" };
+            let verdict = if *holds { "ok" } else { "refused" };
+            table.row(label, &format!("{verdict:<7} {name} (side: {side}): {detail}"));
+        }
         table.0
     }
 
@@ -211,6 +234,7 @@ impl Answer {
             introspect: None,
             rates: Vec::new(),
             candidate: None,
+            checks: Vec::new(),
             caller: None,
             response: None,
         }
@@ -259,14 +283,17 @@ fn verdict(decision: &Decision) -> (Verdict, Option<&'static str>, Option<&'stat
     match decision.outcome {
         Outcome::Allow => (Verdict::Allow, None, None),
         Outcome::Deny(reason) => {
-            let side = match reason.side() {
-                Side::Server => "server",
-                Side::User => "user",
-                Side::Agent => "agent",
-                Side::Delegation => "delegation",
-            };
-            (Verdict::Deny, Some(reason.as_str()), Some(side))
+            (Verdict::Deny, Some(reason.as_str()), Some(side_name(reason.side())))
         }
+    }
+}
+
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Server => "server",
+        Side::User => "user",
+        Side::Agent => "agent",
+        Side::Delegation => "delegation",
     }
 }
 

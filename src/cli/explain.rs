@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use super::UNUSABLE;
 use super::answer::{Answer, Verdict};
@@ -12,6 +11,7 @@ use super::call::{Call, CallParts};
 use super::caller::Caller;
 use super::deployment::Deployment;
 use super::files::{Unusable, read_document};
+use super::time::now;
 
 /// What is asked.
 #[derive(Default)]
@@ -55,8 +55,7 @@ pub(super) fn run(
 
 fn answer(question: &Question) -> Result<Answer, Unusable> {
     let option = |name: &str, why: String| Unusable(vec![format!("--{name}: {why}")]);
-    let now = question.now.as_deref().map_or(Ok(SystemTime::now()), time);
-    let now = now.map_err(|why| option("now", why))?;
+    let now = now(question.now.as_deref()).map_err(|why| option("now", why))?;
     let call = Call::new(CallParts {
         method: question.method.clone(),
         name: question.name.clone(),
@@ -72,13 +71,4 @@ fn answer(question: &Question) -> Result<Answer, Unusable> {
     let party =
         caller.resolve("", &deployment).map_err(|problem| Unusable::problems(path, &[problem]))?;
     Ok(deployment.ask(server, &party, &call, now))
-}
-
-/// Reads a time (RFC 3339, in UTC).
-///
-/// # Errors
-/// That it is none.
-pub(super) fn time(text: &str) -> Result<SystemTime, String> {
-    humantime::parse_rfc3339(text)
-        .map_err(|_| "is no time such as 2026-12-01T18:00:00Z (RFC 3339, in UTC)".to_owned())
 }

@@ -13,6 +13,7 @@ mod fixture;
 mod junit;
 mod reference;
 mod test;
+mod time;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -16,10 +16,10 @@ use super::answer::{Answer, Verdict};
 use super::call::Call;
 use super::caller::Party;
 use super::deployment::{Deployment, unknown};
-use super::explain::time;
 use super::files::{Unusable, fixtures, read_document};
 use super::fixture::{Case, Entries, Expectation, Fixture, ListCase, Short};
 use super::junit;
+use super::time::now;
 use crate::config::Problem;
 use crate::gate::Server;
 use crate::mcp::Target;
@@ -118,6 +118,9 @@ impl Report {
     }
 }
 
+/// A list: its method, what is expected of it, and what its entries are.
+type Listed<'c> = (&'static str, &'c Entries, fn(String) -> Target);
+
 /// A fixture that makes sense, and what becomes of its tests.
 struct Bench {
     deployment: Deployment,
@@ -133,8 +136,7 @@ impl Bench {
         if fixture.cases.is_empty() && fixture.lists.is_empty() {
             return Err(Unusable::file(path, "has neither `cases` nor `lists`: it tests nothing"));
         }
-        let now = fixture.now.as_deref().map_or(Ok(SystemTime::now()), time);
-        let now = now.map_err(|why| unusable(problem("now", why)))?;
+        let now = now(fixture.now.as_deref()).map_err(|why| unusable(problem("now", why)))?;
         let config = path.parent().unwrap_or(Path::new("")).join(&fixture.config);
         let deployment = Deployment::load(&config)?;
         let mut parties = BTreeMap::new();
@@ -183,7 +185,7 @@ impl Bench {
 
     fn list(&self, case: ListCase, path: &str) -> Result<Test, Problem> {
         let (server, party) = self.scene(case.server.as_deref(), &case.caller, path)?;
-        let kinds: [(&str, &Entries, fn(String) -> Target); 4] = [
+        let kinds: [Listed<'_>; 4] = [
             ("tools/list", &case.tools, Target::Tool),
             ("prompts/list", &case.prompts, Target::Prompt),
             ("resources/list", &case.resources, Target::Resource),

@@ -13,7 +13,7 @@ use super::denials::{denial, refused, rejected};
 use super::headers::encode_value;
 use super::server::Server;
 use crate::mcp::{MODERN_VERSION, Message, StandardHeaders, read_message};
-use crate::policy::{Decision, Form, Identity, RequestContext};
+use crate::policy::{Check, Decision, Explanation, Form, Identity, RequestContext};
 use crate::reply::Denial;
 use crate::token::{
     AccessToken, Authenticator, IssuerId, Possession, SpiffeId, TokenError, Verified,
@@ -26,6 +26,8 @@ pub struct Rehearsal {
     pub policy: Option<Rc<str>>,
     /// Its decision; `None` when the message was refused before.
     pub decision: Option<Decision>,
+    /// What its policy asked for, and whether it holds.
+    pub checks: Vec<Check>,
     /// What the candidate would have decided, with its name.
     pub candidate: Option<(Rc<str>, Decision)>,
     /// The client's answer; `None` when the request goes on to the server.
@@ -92,8 +94,13 @@ impl Server {
         revision: &str,
     ) -> Rehearsal {
         let (policy, name) = self.policies.in_force(identity.now);
-        let mut rehearsal =
-            Rehearsal { policy: name.cloned(), decision: None, candidate: None, denial: None };
+        let mut rehearsal = Rehearsal {
+            policy: name.cloned(),
+            decision: None,
+            checks: Vec::new(),
+            candidate: None,
+            denial: None,
+        };
         let message = match message(method, params, revision) {
             Ok(message) => message,
             Err(denial) => return Rehearsal { denial: Some(denial), ..rehearsal },
@@ -103,7 +110,8 @@ impl Server {
             Message::Notification { operation, .. } => (operation, Form::Notification, None),
             Message::Response { .. } => return rehearsal,
         };
-        let decision = policy.decide(identity, operation, form);
+        let Explanation { decision, checks } = policy.explain(identity, operation, form);
+        rehearsal.checks = checks;
         rehearsal.denial = denial(&decision, self, operation, request);
         rehearsal.decision = Some(decision);
         rehearsal.candidate = self.policies.candidate.as_ref().map(|candidate| {
@@ -132,4 +140,69 @@ fn message(method: &str, params: &Map<String, Value>, revision: &str) -> Result<
         body.insert("id".to_owned(), json!(1));
     }
     read_message(body.to_string().as_bytes(), &headers).map_err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{self, Secrets};
+    use crate::gate::{NamedPolicy, Rollback};
+    use crate::policy::ServerPolicy;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    /// A server that allows `ping`, and what it says to alice.
+    fn rehearse(edit: impl FnOnce(&mut Server)) -> Rehearsal {
+        let document = json!({
+            "issuers": { "corp": {
+                "issuer": "https://idp.example.com", "algorithms": ["ES256"],
+                "jwks": { "uri": "https://idp.example.com/jwks", "cluster": "idp" }
+            } },
+            "servers": [{
+                "resource": "https://mcp.example.com/mcp", "issuers": ["corp"],
+                "methods": { "allow": ["ping"] }
+            }]
+        });
+        let loaded = config::load(document.to_string().as_bytes(), &Secrets::assumed()).unwrap();
+        let mut server = loaded.enforcement.servers.into_iter().next().unwrap();
+        edit(&mut server);
+        let authenticator = Authenticator::new(loaded.issuers, loaded.nonce_keys);
+        let claims = json!({ "sub": "alice", "client_id": "editor" });
+        let claims = claims.as_object().unwrap();
+        let token =
+            server.assume(&authenticator, IssuerId(0), claims, Possession::Proved, NOW).unwrap();
+        let headers = CallerHeaders::new();
+        let identity = server.identity(&token, None, &headers, NOW);
+        server.rehearse(&identity, "ping", &Map::new(), "2025-11-25")
+    }
+
+    fn deny_all() -> NamedPolicy {
+        NamedPolicy { name: "strict".into(), policy: Rc::new(ServerPolicy::deny_all()) }
+    }
+
+    #[test]
+    fn a_candidate_decides_for_the_record_only() {
+        let rehearsal = rehearse(|server| server.policies.candidate = Some(deny_all()));
+        assert!(rehearsal.denial.is_none() && rehearsal.decision.unwrap().is_allow());
+        let (name, decision) = rehearsal.candidate.unwrap();
+        assert!(&*name == "strict" && !decision.is_allow());
+    }
+
+    #[test]
+    fn a_rollback_decides_until_its_time() {
+        let until = |until| {
+            rehearse(move |server| {
+                server.policies.rollback = Some(Rollback { named: deny_all(), until });
+            })
+        };
+        let rehearsal = until(NOW + Duration::from_secs(1));
+        assert_eq!(rehearsal.policy.as_deref(), Some("strict"));
+        assert!(rehearsal.denial.is_some());
+        let rehearsal = until(NOW);
+        assert!(rehearsal.policy.is_none() && rehearsal.denial.is_none());
+    }
 }
