@@ -26,8 +26,10 @@ pub(super) enum Verdict {
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
     pub(super) outcome: Verdict,
-    /// Why it is denied.
-    pub(super) reason: Option<String>,
+    /// Why it is denied, as records have it.
+    pub(super) reason: Option<&'static str>,
+    /// What is wrong, where it is the token or the message.
+    detail: Option<String>,
     /// Whose side denied it: `server`, `user`, `agent` or `delegation`.
     pub(super) side: Option<&'static str>,
     /// Whether the denial is enforced.
@@ -99,7 +101,8 @@ impl Answer {
     /// To a credential that is not acceptable.
     pub(super) fn rejected(error: TokenError, denial: &Denial) -> Self {
         Answer {
-            reason: Some(format!("{}: {error}", error.code())),
+            reason: Some(error.code()),
+            detail: Some(error.to_string()),
             response: Some(Response::of(denial)),
             ..Answer::new(Verdict::Deny)
         }
@@ -128,14 +131,14 @@ impl Answer {
             ..Answer::new(Verdict::Deny)
         };
         let Some(decision) = decision else {
-            let reason =
-                denial.map(|denial| format!("{}: {}", denial.code.as_str(), denial.reason()));
-            return Answer { reason, ..common };
+            let reason = denial.as_ref().map(|denial| denial.code.as_str());
+            let detail = denial.map(|denial| denial.reason().to_owned());
+            return Answer { reason, detail, ..common };
         };
         let (outcome, reason, side) = verdict(&decision);
         Answer {
             outcome,
-            reason: reason.map(str::to_owned),
+            reason,
             side,
             mode: reason.map(|_| decision.mode),
             agent: decision.agent.map(|name| name.to_string()),
@@ -145,13 +148,6 @@ impl Answer {
             rates: decision.obligations.rates.iter().map(|rate| rate.id.clone()).collect(),
             ..common
         }
-    }
-
-    /// The stable name of the reason, without what is said of it besides.
-    pub(super) fn reason_code(&self) -> Option<&str> {
-        self.reason
-            .as_deref()
-            .map(|reason| reason.split_once(": ").map_or(reason, |(code, _)| code))
     }
 
     /// The error that the client's challenge names.
@@ -214,17 +210,21 @@ impl Answer {
     }
 
     fn decision(&self) -> String {
-        let said = said(self.outcome, self.reason.as_deref(), self.side);
-        match self.mode {
-            Some(Mode::Shadow) => format!("{said}; recorded, not enforced (shadow)"),
-            _ => said,
+        let mut said = said(self.outcome, self.reason, self.side);
+        if let Some(detail) = &self.detail {
+            said = format!("{said}; {detail}");
         }
+        if self.mode == Some(Mode::Shadow) {
+            said.push_str("; recorded, not enforced (shadow)");
+        }
+        said
     }
 
     fn new(outcome: Verdict) -> Self {
         Answer {
             outcome,
             reason: None,
+            detail: None,
             side: None,
             mode: None,
             agent: None,

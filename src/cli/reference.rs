@@ -15,15 +15,14 @@ pub(super) fn of(schema: &str, title: &str) -> String {
     let types = names.iter().filter_map(|name| Some((name, types.get(name)?)));
     let (objects, values): (Vec<_>, Vec<_>) =
         types.partition(|(_, schema)| schema.get("properties").is_some());
+    let owners: Vec<_> = std::iter::once(("The document".to_owned(), &root))
+        .chain(objects.iter().map(|(name, schema)| (heading(name), *schema)))
+        .collect();
     let mut page = format!("# {title}\n\n{NOTE}\n\n## The document\n\n");
     section(&mut page, &root);
-    for (name, schema) in objects {
+    for (name, schema) in objects.iter().chain(&values) {
         // Writing to a String cannot fail.
-        let _ = write!(page, "\n## {}\n\n", heading(name));
-        section(&mut page, schema);
-    }
-    for (name, schema) in values {
-        let _ = write!(page, "\n## {}\n\n", heading(name));
+        let _ = write!(page, "\n## {}\n\n{}", heading(name), uses(name, &owners));
         section(&mut page, schema);
     }
     page
@@ -54,6 +53,23 @@ fn collect_references(schema: &Value, found: &mut Vec<String>) {
     }
     let parts = ["items", "additionalProperties"].iter().filter_map(|word| schema.get(word));
     parts.chain(alternatives(schema)).for_each(|part| collect_references(part, found));
+}
+
+/// The members that are of a type, with whose they are.
+fn uses(name: &str, owners: &[(String, &Value)]) -> String {
+    let mut uses = Vec::new();
+    for (owner, schema) in owners {
+        let named = members(schema).filter(|(_, member)| {
+            let mut found = Vec::new();
+            collect_references(member, &mut found);
+            found.iter().any(|found| found == name)
+        });
+        let named: Vec<String> = named.map(|(member, _)| format!("`{member}`")).collect();
+        if !named.is_empty() {
+            uses.push(format!("{} of {}", named.join(", "), link(owner)));
+        }
+    }
+    format!("*{}*\n\n", uses.join("; "))
 }
 
 /// What a type is: its description, its members or values, its examples.
@@ -114,8 +130,7 @@ fn table(page: &mut String, schema: &Value) {
 /// What is written for a value of the schema.
 fn kind(schema: &Value) -> String {
     if let Some(name) = reference(schema) {
-        let heading = heading(name);
-        return format!("[{heading}](#{})", heading.to_lowercase().replace(' ', "-"));
+        return link(&heading(name));
     }
     let kinds: Vec<String> = alternatives(schema).map(kind).filter(|kind| kind != "null").collect();
     if !kinds.is_empty() {
@@ -180,6 +195,11 @@ fn alternatives(schema: &Value) -> impl Iterator<Item = &Value> {
 
 fn reference(schema: &Value) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
+}
+
+/// A link to a section.
+fn link(heading: &str) -> String {
+    format!("[{heading}](#{})", heading.to_lowercase().replace(' ', "-"))
 }
 
 /// The name of a type in words: `ToolRule` is `Tool rule`.

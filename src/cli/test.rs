@@ -268,7 +268,7 @@ fn differences(expected: &Expectation, got: &Answer) -> Vec<String> {
     };
     [
         difference("outcome", Some(expected.outcome), Some(got.outcome)),
-        difference("reason", expected.reason.as_deref(), got.reason_code()),
+        difference("reason", expected.reason.as_deref(), got.reason),
         difference("side", expected.side.as_deref(), got.side),
         difference("mode", expected.mode, got.mode),
         difference("agent", expected.agent.as_deref(), got.agent.as_deref()),
