@@ -23,7 +23,7 @@ help:
 	@echo 'make lint         check formatting and lints'
 	@echo 'make manifests    check the deployment files (CRDS=folder of CRDs)'
 	@echo 'make examples     write envoy.yaml of the examples after config.json changed'
-	@echo 'make schema       write the configuration schema after its types changed'
+	@echo 'make schema       write the schemas and references of documents after their types changed'
 
 include examples/demo/setup.mk
 
@@ -59,13 +59,19 @@ examples: stack
 	$(STACK_NODE) examples/render.mjs
 
 .PHONY: test
-test: test-rust test-stack test-envoy manifests
+test: test-rust test-policies test-stack test-envoy manifests
 
 # Unit tests, the configuration, and the compiled module in the in-process host.
 .PHONY: test-rust
 test-rust: build
 	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --lib --bins -- --show-output
 	COUNTERSIGN_WASM=$(WASM) cargo test --locked --test '*'
+
+# The policies of the examples, by the command that operators test theirs with.
+.PHONY: test-policies
+test-policies:
+	cargo build --locked --bin countersign
+	$(CLI) test examples
 
 # The parts of the demo, of the bench and of the conformance run by themselves.
 .PHONY: test-stack
@@ -155,4 +161,8 @@ lint: wasm-target
 
 .PHONY: schema
 schema:
-	cargo run --locked --quiet --bin countersign -- schema > schema/countersign.schema.json
+	cargo build --locked --quiet --bin countersign
+	$(CLI) schema > schema/countersign.schema.json
+	$(CLI) schema --fixtures > schema/countersign.test.schema.json
+	$(CLI) schema --format markdown > docs/reference.md
+	$(CLI) schema --fixtures --format markdown > docs/fixtures.md

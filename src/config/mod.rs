@@ -33,12 +33,16 @@ mod workloads;
 
 use std::collections::BTreeSet;
 
+use serde::de::DeserializeOwned;
+
 use crate::audit;
 use crate::gate::Enforcement;
 use crate::json::{self, JsonError};
 use crate::token::{Issuer, NonceKey, WorkloadIdentity};
 use crate::url;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use problem::did_you_mean;
 pub use problem::{ConfigError, Problem};
 pub use secrets::Secrets;
 
@@ -71,14 +75,20 @@ pub struct Loaded {
 /// # Errors
 /// [`ConfigError`] with every problem found.
 pub fn load(json: &[u8], secrets: &Secrets) -> Result<Loaded, ConfigError> {
+    compile::compile(read_document(json)?, version(json), secrets)
+}
+
+/// Reads a document of any type as strictly as a configuration.
+///
+/// # Errors
+/// [`ConfigError`] with the first problem.
+pub(crate) fn read_document<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     if json.len() > MAX_DOCUMENT {
         return Err(ConfigError::one("", format!("larger than {MAX_DOCUMENT} bytes")));
     }
     let value =
         json::read(json).map_err(|error| ConfigError::one("", syntax_message(error, json)))?;
-    let document =
-        shape::read(&value).map_err(|misfit| ConfigError::one(misfit.path, misfit.message))?;
-    compile::compile(document, version(json), secrets)
+    shape::read(&value).map_err(|misfit| ConfigError::one(misfit.path, misfit.message))
 }
 
 /// The JSON Schema of the document, as text that ends in a line break.

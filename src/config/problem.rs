@@ -69,7 +69,7 @@ pub(super) fn member(path: &str, name: &str) -> String {
 }
 
 /// `; did you mean …?` when a known name is near, else the empty text.
-pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(name, known) {
         Some(nearest) => format!("; did you mean `{nearest}`?"),
         None => String::new(),

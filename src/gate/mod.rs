@@ -31,6 +31,8 @@ mod headers;
 mod http_sse;
 mod policies;
 mod rates;
+#[cfg(not(target_arch = "wasm32"))]
+mod rehearsal;
 mod relay;
 mod server;
 mod standing;
@@ -47,6 +49,8 @@ pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
 pub use http_sse::HttpSse;
 pub use policies::{NamedPolicy, Policies, Rollback};
+#[cfg(not(target_arch = "wasm32"))]
+pub use rehearsal::{CallerHeaders, Rehearsal};
 pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, TaskBinding};
 pub use worker::Worker;
 pub use workloads::WorkloadSources;

@@ -5,6 +5,9 @@
 //! its sender is the one it is bound to. The last step records the use of a DPoP proof, so nothing that could
 //! make the request wait, or be refused, comes after it.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod assumed;
+
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -12,7 +15,7 @@ use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError};
 
 use super::cache::{Entry, TokenCache, TokenDigest};
 use super::claims::AccessToken;
-use super::confirmation::Confirmation;
+use super::confirmation::{Confirmation, Thumbprint};
 use super::dpop::{DpopPolicy, Expected, NonceKey, ProofVerifier, Requirement};
 use super::error::{ProofError, TokenError};
 use super::introspection::{Freshness, IntrospectedTokens};
@@ -24,6 +27,9 @@ use super::request::{
 };
 use super::shared_document::Generation;
 use super::workload::{WorkloadIdentity, Workloads};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use assumed::Possession;
 
 /// Authenticates callers: the issuers, what they published, and the tokens verified before.
 /// One per worker; documents and used proofs are shared by the workers of a proxy.
@@ -310,28 +316,33 @@ impl Authenticator {
     ) -> Result<Option<String>, TokenError> {
         let Confirmation { key, certificate } = confirmation;
         demands.mtls.check(certificate, credential.certificate)?;
-        match (key, credential.scheme) {
-            (Some(_), _) if demands.dpop.mode == Requirement::Off => {
-                Err(TokenError::SenderConstrained)
-            }
-            (Some(_), Scheme::Bearer) => Err(TokenError::Downgraded),
-            (Some(thumbprint), Scheme::Dpop) => {
-                let proof = credential.proof.ok_or(ProofError::Missing)?;
-                let expected = Expected {
-                    method: credential.method,
-                    policy: demands.dpop,
-                    token: digest,
-                    thumbprint,
-                };
-                Ok(self.proofs.verify(proof, &expected, host)?.nonce)
-            }
-            // A key that nothing binds the token to proves nothing of its sender.
-            (None, Scheme::Dpop) => Err(TokenError::NotSenderConstrained),
-            (None, Scheme::Bearer) if demands.dpop.mode == Requirement::Required => {
-                Err(TokenError::NotSenderConstrained)
-            }
-            (None, Scheme::Bearer) => Ok(None),
+        let Some(thumbprint) = key_to_prove(demands.dpop, key, credential.scheme)? else {
+            return Ok(None);
+        };
+        let proof = credential.proof.ok_or(ProofError::Missing)?;
+        let expected =
+            Expected { method: credential.method, policy: demands.dpop, token: digest, thumbprint };
+        Ok(self.proofs.verify(proof, &expected, host)?.nonce)
+    }
+}
+
+/// The key that the sender has to prove, given the one that its token is bound to; `None`
+/// where a bearer token will do.
+fn key_to_prove(
+    dpop: &DpopPolicy,
+    bound: Option<Thumbprint>,
+    scheme: Scheme,
+) -> Result<Option<Thumbprint>, TokenError> {
+    match (bound, scheme) {
+        (Some(_), _) if dpop.mode == Requirement::Off => Err(TokenError::SenderConstrained),
+        (Some(_), Scheme::Bearer) => Err(TokenError::Downgraded),
+        (Some(thumbprint), Scheme::Dpop) => Ok(Some(thumbprint)),
+        // A key that nothing binds the token to proves nothing of its sender.
+        (None, Scheme::Dpop) => Err(TokenError::NotSenderConstrained),
+        (None, Scheme::Bearer) if dpop.mode == Requirement::Required => {
+            Err(TokenError::NotSenderConstrained)
         }
+        (None, Scheme::Bearer) => Ok(None),
     }
 }
 

@@ -47,6 +47,8 @@ mod workload;
 pub use actors::{Actor, MAX_ACTORS};
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
+#[cfg(not(target_arch = "wasm32"))]
+pub use authenticator::Possession;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
 pub use claims::{AccessToken, AgentClaims, Consent, ContextClaims, TokenId};

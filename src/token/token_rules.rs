@@ -143,6 +143,26 @@ impl TokenRules {
         self.token(id, claims, issued_at)
     }
 
+    /// Reads claims that nobody vouched for, as those of a token of the issuer's first type.
+    /// Does not exist in the filter.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn read_assumed(
+        &self,
+        id: IssuerId,
+        claims: &Object<'_>,
+    ) -> Result<AccessToken, TokenError> {
+        let is_typed =
+            |typ: &TokenType| matches!(typ, TokenType::Media(typ) if kind::is_access_token(typ));
+        if !self.token_types.first().is_some_and(is_typed) {
+            kind::refuse_other_kinds(claims)?;
+        }
+        let issued_at = required(claims::numeric_date(claims, "iat")?, "iat")?;
+        self.token(id, claims, issued_at)
+    }
+
     /// Whether the token is good now.
     ///
     /// # Errors

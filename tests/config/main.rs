@@ -9,7 +9,9 @@
 mod analysis;
 mod command;
 mod compiled;
+mod explanations;
 mod files;
+mod fixtures;
 mod http_sse;
 mod identity;
 mod policies;

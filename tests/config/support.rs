@@ -1,6 +1,8 @@
 //! Documents, and what is told of them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use countersign::config::{Loaded, Secrets, load};
@@ -358,4 +360,20 @@ pub(crate) fn edited(mut document: Value, pointer: &str, value: Option<Value>) -
         _ => panic!("{pointer}"),
     }
     document
+}
+
+/// Runs the command on the document; its exit status, output and error output.
+pub(crate) fn countersign(arguments: &[&str], stdin: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input closes it: not what is tested.
+    drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }

@@ -108,7 +108,7 @@ pub(crate) struct Jwks {
     /// The Envoy cluster for the keys, where the metadata has them at another host. Without
     /// it, another host is refused.
     pub(crate) keys_cluster: Option<String>,
-    /// How long one fetch may take, at most 10s; default 5s.
+    /// How long one fetch may take, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
     /// How often the keys are fetched again, from 30s to 24h; default 5m. A token with an
     /// unknown key makes the filter look earlier, and so does `Cache-Control`.
@@ -198,7 +198,7 @@ pub(crate) struct Introspection {
     /// The Envoy cluster of the endpoint. Tokens go there, and whoever answers decides which
     /// are good: the cluster must verify the host's certificate and name.
     pub(crate) cluster: String,
-    /// How long it may take to answer, at most 10s; default 5s.
+    /// How long it may take to answer, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
     /// Which tokens are asked about: those of calls whose rule says `introspect` (`by_rule`,
     /// the default), those that are no JWTs besides (`opaque`), or every one (`all`).
@@ -261,7 +261,7 @@ pub(crate) struct Revocation {
     /// The Envoy cluster through which it is fetched. Whoever answers there can make revoked
     /// tokens good again: the cluster must verify the host's certificate and name.
     pub(crate) cluster: String,
-    /// How long one fetch may take, at most 10s; default 5s.
+    /// How long one fetch may take, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
     /// How often it is fetched again, from 10s to 24h; default 1m.
     pub(crate) refresh: Option<Span>,

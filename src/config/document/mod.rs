@@ -123,7 +123,7 @@ pub(super) struct TrustDomain {
 pub(super) struct Audit {
     /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
     pub(super) identity_headers: bool,
-    /// Whether the record is also written to Envoy's own log.
+    /// Whether the record is also written to Envoy's own log; default `off`.
     pub(super) log: AuditLog,
 }
 
