@@ -95,6 +95,7 @@ pub(super) fn compile(
     }
     let audit = AuditSettings {
         identity_headers: document.audit.identity_headers,
+        filter_state: document.audit.filter_state,
         log: document.audit.log == AuditLog::Json,
     };
     let enforcement = Enforcement {

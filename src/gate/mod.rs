@@ -37,6 +37,7 @@ mod relay;
 mod server;
 mod standing;
 mod step_up;
+mod told;
 mod verdict;
 mod worker;
 mod workloads;
@@ -55,14 +56,13 @@ pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, 
 pub use worker::Worker;
 pub use workloads::WorkloadSources;
 
-use account::{Account, Sender, caller_fields, object};
+use account::{Account, Sender, caller_fields};
 use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, Place, check_form, credentials, destination,
     is_ours,
 };
 use denials::{denial, refused, rejected, rejected_token, session_denial};
-use headers::encode_value;
 use rates::Exceeded;
 use relay::{Reading, Refused, Relay, Viewer};
 use verdict::Verdict;
@@ -408,6 +408,7 @@ impl Gate {
             let claimed = self.claimed_operation(&admitted, host)?;
             Effects {
                 request_headers: self.request_edits(&admitted, claimed.as_ref(), worker),
+                filter_state: told::in_filter_state(&admitted, claimed.as_ref(), worker),
                 flow: Flow::Continue,
                 ..Effects::default()
             }
@@ -700,8 +701,12 @@ impl Gate {
         host: &dyn Host,
     ) -> (State, Effects) {
         self.account.allow("allowed", host);
-        let request_headers =
-            if held { self.request_edits(&admitted, operation, worker) } else { Vec::new() };
+        let (request_headers, filter_state) = if held {
+            let edits = self.request_edits(&admitted, operation, worker);
+            (edits, told::in_filter_state(&admitted, operation, worker))
+        } else {
+            Default::default()
+        };
         let begins = era == Era::Legacy && operation.is_some_and(|o| o.method == "initialize");
         let Admitted { arrival, standing, owner, session, .. } = admitted;
         let sessions = match session {
@@ -716,7 +721,7 @@ impl Gate {
             }
             None => Relay::Pass,
         };
-        let effects = Effects { request_headers, flow: Flow::Continue, ..Effects::default() };
+        let effects = Effects { request_headers, filter_state, ..go_on() };
         (State::Forwarded { relay, owner, sessions }, effects)
     }
 
@@ -727,28 +732,13 @@ impl Gate {
         operation: Option<&Operation>,
         worker: &Worker,
     ) -> Vec<HeaderEdit> {
-        let caller = &admitted.caller.token;
         let mut edits = admitted.arrival.strip.clone();
         edits.extend(admitted.session_edit());
         let decision_id = self.account.decision_id().to_owned();
         edits.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
-        if !worker.audit.identity_headers {
-            return edits;
+        if worker.audit.identity_headers {
+            edits.extend(told::in_headers(admitted, operation));
         }
-        let scopes = caller.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-        let mut identity = vec![
-            ("x-countersign-subject", caller.subject.as_str()),
-            ("x-countersign-issuer", caller.issuer_url.as_str()),
-            ("x-countersign-client-id", caller.client_id.as_str()),
-            ("x-countersign-scope", scopes.as_str()),
-        ];
-        if let Some(operation) = operation {
-            identity.push(("x-countersign-method", operation.method.as_str()));
-            if let Some((_, name)) = object(&operation.target) {
-                identity.push(("x-countersign-object", name));
-            }
-        }
-        edits.extend(identity.into_iter().map(|(n, v)| HeaderEdit::Set(n, encode_value(v))));
         edits
     }
 

@@ -138,6 +138,8 @@ pub struct Server {
 pub struct AuditSettings {
     /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
     pub identity_headers: bool,
+    /// Whether Envoy's filters behind us are told it, as filter state `wasm.countersign.…`.
+    pub filter_state: bool,
     /// Whether records are also written as log lines.
     pub log: bool,
 }
@@ -168,7 +170,7 @@ impl Enforcement {
         Enforcement {
             host_mode: HostMode::default(),
             servers: Vec::new(),
-            audit: AuditSettings { identity_headers: false, log: true },
+            audit: AuditSettings { identity_headers: false, filter_state: false, log: true },
             session_keys: Vec::new(),
             workloads: WorkloadSources::default(),
         }

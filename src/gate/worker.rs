@@ -8,6 +8,7 @@ use super::server::{AuditSettings, Enforcement, HostMode, Server};
 use super::workloads::WorkloadSources;
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
+use crate::policy::ServerPolicy;
 use crate::rate;
 use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait, WorkloadIdentity};
 
@@ -88,7 +89,9 @@ impl Worker {
             let _ = tasks::prepare(host);
         }
         // Without it, nothing that is counted passes, and nobody is asked to step up.
-        let _ = rate::prepare(host);
+        if self.servers.iter().any(|server| server.policies.any(ServerPolicy::counts)) {
+            let _ = rate::prepare(host);
+        }
         let rollback = self.servers.iter().find_map(|server| server.policies.rollback.as_ref());
         if let Some(rollback @ Rollback { named, until }) = rollback {
             let until = humantime::format_rfc3339_seconds(*until);

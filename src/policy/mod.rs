@@ -130,6 +130,30 @@ impl ServerPolicy {
         &self.settings
     }
 
+    /// The agent, by its name in the catalogue.
+    #[must_use]
+    pub fn agent(&self, identity: &Identity<'_>) -> Option<Rc<str>> {
+        match self.settings.agents.as_ref()?.identify(identity) {
+            Recognised::Known(known) => Some(Rc::clone(&known.name)),
+            Recognised::Unknown | Recognised::Mismatch | Recognised::NotTold => None,
+        }
+    }
+
+    /// Whether anything is counted: operations, or challenges to step up.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        let by_rule = |rule: &Rc<Rule>| !rule.rates.is_empty() || rule.step_up.is_some();
+        let by_agent = self
+            .settings
+            .agents
+            .iter()
+            .any(|agents| agents.iter().any(|agent| agent.rate.is_some()));
+        let tables = [&self.tools, &self.prompts, &self.resources];
+        by_agent
+            || !self.settings.rates.is_empty()
+            || tables.iter().any(|rules| rules.allow.rules().any(by_rule))
+    }
+
     /// Whether any decision may ask for introspection.
     #[must_use]
     pub fn may_introspect(&self) -> bool {

@@ -123,6 +123,10 @@ pub(super) struct TrustDomain {
 pub(super) struct Audit {
     /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
     pub(super) identity_headers: bool,
+    /// Whether Envoy's filters behind this one can read the verified identity as filter state:
+    /// `wasm.countersign.subject`, `.issuer`, `.client_id`, `.agent`, `.scope`, `.method` and
+    /// `.object`.
+    pub(super) filter_state: bool,
     /// Whether the record is also written to Envoy's own log; default `off`.
     pub(super) log: AuditLog,
 }
@@ -140,6 +144,6 @@ pub(super) enum AuditLog {
 
 impl Default for Audit {
     fn default() -> Self {
-        Audit { identity_headers: true, log: AuditLog::default() }
+        Audit { identity_headers: true, filter_state: false, log: AuditLog::default() }
     }
 }
