@@ -21,6 +21,7 @@ mod hold_check;
 mod http_sse;
 mod orders;
 mod ownership;
+mod policies;
 mod senders;
 mod step_up;
 mod way_back;
