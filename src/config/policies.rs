@@ -69,7 +69,6 @@ struct Basis<'d> {
     agents: Option<&'d Agents>,
     catalogue: Option<Rc<Catalogue>>,
     scopes: Rc<ScopeTerms>,
-    ids: Ids,
     views: Vec<ServerView>,
 }
 
@@ -91,9 +90,8 @@ impl<'d> Policies<'d> {
         let scopes = Rc::new(ScopeTerms::compile(notes, "scopes", texts.scopes, &terms.grants));
         let catalogue = (texts.agents)
             .map(|agents| Rc::new(Catalogue::compile(notes, "agents", agents, terms, &scopes)));
-        let (ids, views) = (Ids::new(), Vec::new());
         let (agents, path) = (texts.agents, String::new());
-        let own = Basis { named: None, path, agents, catalogue, scopes, ids, views };
+        let own = Basis { named: None, path, agents, catalogue, scopes, views: Vec::new() };
 
         if texts.policies.len() > MAX_POLICIES {
             let count = texts.policies.len();
@@ -207,8 +205,7 @@ impl<'d> Basis<'d> {
             }
             _ => own.catalogue.clone(),
         };
-        let (ids, views) = (Ids::new(), Vec::new());
-        Basis { named: Some((name, policy)), path, agents, catalogue, scopes, ids, views }
+        Basis { named: Some((name, policy)), path, agents, catalogue, scopes, views: Vec::new() }
     }
 
     /// Compiles the policy of one server, which is at `path`.
@@ -229,31 +226,21 @@ impl<'d> Basis<'d> {
         };
         let methods =
             methods::compile(notes, &format!("{}.allow", text.methods.0), &text.methods.1.allow);
+        // A record names the server beside the rule.
+        let mut ids = Ids::new();
         let (mut views, mut denials) = (Vec::new(), Vec::new());
         let (place, tools) = &text.tools;
         let tools = (Kind::Tool, &*tools.rules, &*tools.deny);
         let tools =
-            rules::compile(notes, place, tools, &scene, &mut self.ids, (&mut views, &mut denials));
+            rules::compile(notes, place, tools, &scene, &mut ids, (&mut views, &mut denials));
         let (place, prompts) = &text.prompts;
         let prompts = (Kind::Prompt, &*prompts.rules, &*prompts.deny);
-        let prompts = rules::compile(
-            notes,
-            place,
-            prompts,
-            &scene,
-            &mut self.ids,
-            (&mut views, &mut denials),
-        );
+        let prompts =
+            rules::compile(notes, place, prompts, &scene, &mut ids, (&mut views, &mut denials));
         let (place, resources) = &text.resources;
         let resources = (Kind::Resource, &*resources.rules, &*resources.deny);
-        let resources = rules::compile(
-            notes,
-            place,
-            resources,
-            &scene,
-            &mut self.ids,
-            (&mut views, &mut denials),
-        );
+        let resources =
+            rules::compile(notes, place, resources, &scene, &mut ids, (&mut views, &mut denials));
         if methods.is_empty() && views.is_empty() {
             let path = match self.named {
                 Some(_) => format!("{}.servers[{:?}]", self.path, server.resource),

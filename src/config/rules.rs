@@ -42,7 +42,7 @@ pub(super) struct Scene<'s> {
     pub(super) scopes: &'s ScopeTerms,
 }
 
-/// The ids of a policy's rules, each with the place of its rule.
+/// The ids of a server's rules, each with the place of its rule.
 pub(super) type Ids = HashMap<String, String>;
 
 /// Compiles the rules for one kind of object at `path`. They are noted in `views` and
