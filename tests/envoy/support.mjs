@@ -276,17 +276,6 @@ export function publicKey({ d, p, q, dp, dq, qi, ...rest }) {
   return rest;
 }
 
-/** What an MCP server would say to a call. */
-const RESULT = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { content: [], resultType: 'complete' } });
-
-/** For `edit`: Envoy answers in place of the TypeScript server, where figures are about the filter. */
-export function withoutServers(bootstrap) {
-  const route = connectionManager(bootstrap).route_config.virtual_hosts[0].routes.find(({ match }) => !match.headers);
-  delete route.route;
-  route.direct_response = { status: 200, body: { inline_string: RESULT } };
-  route.response_headers_to_add = [{ header: { key: 'content-type', value: 'application/json' } }];
-}
-
 /** What a bootstrap says about HTTP. */
 export function connectionManager(bootstrap) {
   return bootstrap.static_resources.listeners[0].filter_chains[0].filters[0].typed_config;
