@@ -166,6 +166,32 @@ describe('a rate of a fleet', async () => {
   });
 });
 
+describe('a rate of a fleet whose MCP servers are not told who calls', async () => {
+  const service = await startRateLimitService({ limit: () => undefined });
+  after(() => service.stop());
+  const fleet = await startFleet({
+    configure: (configuration) => ({ ...withServer({})(configuration), audit: { identity_headers: false } }),
+    edit: (bootstrap) => {
+      addExample(bootstrap, service.port);
+      connectionManager(bootstrap).route_config.virtual_hosts[0].rate_limits = [
+        { actions: [fromState('issuer'), fromState('subject')] },
+        { actions: [fromState('agent'), fromState('object')] },
+      ];
+    },
+  });
+  after(() => fleet.stop());
+
+  for (const stack of fleet.stacks) {
+    test(`${stack.name}: Envoy learns it from filter state`, async () => {
+      const answer = await stack.rpc('tools/call', { name: 'whoami', arguments: {} }, { token: await stack.token() });
+      assert.equal(answer.status, 200, answer.text);
+      assert.deepEqual(service.asked.splice(0).flatMap(({ descriptors }) => descriptors), [
+        { issuer: stack.issuer, subject: 'alice' }, { agent: 'tests', object: 'whoami' },
+      ]);
+    });
+  }
+});
+
 /** One call; the response without its body. */
 async function call(stack, agent, token) {
   const { headers, body } = rpcMessage('tools/call', { name: 'whoami', arguments: {} });
@@ -197,4 +223,18 @@ function addExample(bootstrap, port) {
   const [{ lb_endpoints: [{ endpoint }] }] = cluster.load_assignment.endpoints;
   endpoint.address.socket_address = { address: '127.0.0.1', port_value: port };
   bootstrap.static_resources.clusters.push({ ...cluster, type: 'STATIC' });
+}
+
+/** The action that takes a value from filter state. */
+function fromState(name) {
+  return {
+    extension: {
+      name: 'envoy.rate_limit_descriptors.expr',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor',
+        descriptor_key: name,
+        text: `filter_state['wasm.countersign.${name}']`,
+      },
+    },
+  };
 }
