@@ -759,6 +759,12 @@ impl Gate {
             state @ State::Arriving if !from_upstream() => return Ok((state, go_on())),
             // The proxy's own (a timeout, say).
             state if !from_upstream() => {
+                if status == Some(413) {
+                    // A body that comes at once may be more than the proxy buffers, and than
+                    // we are shown.
+                    let reason = "the proxy could not buffer the body";
+                    self.account.deny(&Denial::new(Code::BodyTooLarge, reason), host);
+                }
                 let response_headers = self.response_edits(headers);
                 return Ok((state, Effects { response_headers, ..go_on() }));
             }

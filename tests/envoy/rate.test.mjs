@@ -11,7 +11,7 @@ import { after, beforeEach, describe, test } from 'node:test';
 import { renderBootstrap } from '../../examples/demo/lib/envoy.mjs';
 import { startRateLimitService } from '../clients/rate-limit-service.mjs';
 import {
-  LEGACY, MODERN, MODES, ROOT, connectionManager, connectionsByWorker, inParallel, rpcMessage, startFleet, whoami, withoutServers,
+  LEGACY, MODERN, MODES, ROOT, connectionManager, connectionsByWorker, inParallel, rpcMessage, startFleet, startStub, whoami,
 } from './support.mjs';
 
 const BURST = 50;
@@ -21,6 +21,9 @@ const WORKERS = 4;
 /** Enough that the kernel gives every worker some. */
 const CONNECTIONS = 64;
 
+/** What the MCP server says to any call. */
+const RESULT = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { content: [], resultType: 'complete' } });
+
 /** Sets members of the server that the tests call. */
 const withServer = (members) => (configuration) => ({
   ...configuration,
@@ -29,12 +32,19 @@ const withServer = (members) => (configuration) => ({
 });
 
 describe(`a rate of one Envoy with ${WORKERS} workers`, async () => {
+  let reached = 0;
+  const server = await startStub((incoming, response) => incoming.resume().on('end', () => {
+    reached += 1;
+    response.setHeader('content-type', 'application/json').end(RESULT);
+  }));
+  after(() => server.stop());
   const fleet = await startFleet({
     matrix: ['stream', 'hold'].map((mode) => ({ mode, workers: WORKERS })),
+    ports: { mcp_typescript: server.port },
     configure: withServer({ rates: [{ limit: '60/h', burst: BURST, by: ['subject'] }] }),
-    edit: withoutServers,
   });
   after(() => fleet.stop());
+  beforeEach(() => { reached = 0; });
 
   for (const stack of fleet.stacks) {
     test(`${stack.name}: of ${CALLS} calls over ${CONNECTIONS} connections exactly ${BURST} pass`, { timeout: 60_000 }, async () => {
@@ -45,6 +55,7 @@ describe(`a rate of one Envoy with ${WORKERS} workers`, async () => {
       const statuses = answers.map(({ statusCode }) => statusCode);
       assert.equal(statuses.filter((status) => status === 200).length, BURST);
       assert.equal(statuses.filter((status) => status === 429).length, CALLS - BURST);
+      assert.equal(reached, BURST, 'at the MCP server');
       const connections = await connectionsByWorker(stack);
       assert.ok(connections.length === WORKERS && connections.every((count) => count > 0), 'a worker had nothing to do');
     });
@@ -155,6 +166,32 @@ describe('a rate of a fleet', async () => {
   });
 });
 
+describe('a rate of a fleet whose MCP servers are not told who calls', async () => {
+  const service = await startRateLimitService({ limit: () => undefined });
+  after(() => service.stop());
+  const fleet = await startFleet({
+    configure: (configuration) => ({ ...withServer({})(configuration), audit: { identity_headers: false } }),
+    edit: (bootstrap) => {
+      addExample(bootstrap, service.port);
+      connectionManager(bootstrap).route_config.virtual_hosts[0].rate_limits = [
+        { actions: [fromState('issuer'), fromState('subject')] },
+        { actions: [fromState('agent'), fromState('object')] },
+      ];
+    },
+  });
+  after(() => fleet.stop());
+
+  for (const stack of fleet.stacks) {
+    test(`${stack.name}: Envoy learns it from filter state`, async () => {
+      const answer = await stack.rpc('tools/call', { name: 'whoami', arguments: {} }, { token: await stack.token() });
+      assert.equal(answer.status, 200, answer.text);
+      assert.deepEqual(service.asked.splice(0).flatMap(({ descriptors }) => descriptors), [
+        { issuer: stack.issuer, subject: 'alice' }, { agent: 'tests', object: 'whoami' },
+      ]);
+    });
+  }
+});
+
 /** One call; the response without its body. */
 async function call(stack, agent, token) {
   const { headers, body } = rpcMessage('tools/call', { name: 'whoami', arguments: {} });
@@ -186,4 +223,18 @@ function addExample(bootstrap, port) {
   const [{ lb_endpoints: [{ endpoint }] }] = cluster.load_assignment.endpoints;
   endpoint.address.socket_address = { address: '127.0.0.1', port_value: port };
   bootstrap.static_resources.clusters.push({ ...cluster, type: 'STATIC' });
+}
+
+/** The action that takes a value from filter state. */
+function fromState(name) {
+  return {
+    extension: {
+      name: 'envoy.rate_limit_descriptors.expr',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor',
+        descriptor_key: name,
+        text: `filter_state['wasm.countersign.${name}']`,
+      },
+    },
+  };
 }

@@ -5,7 +5,7 @@ import { Agent, request } from 'node:http';
 import { once } from 'node:events';
 import { after, describe, test } from 'node:test';
 
-import { bound, confirmation, connectionsByWorker, dpop, inParallel, rpcMessage, startFleet, withoutServers } from './support.mjs';
+import { bound, confirmation, connectionManager, connectionsByWorker, dpop, inParallel, rpcMessage, startFleet } from './support.mjs';
 
 const PROOFS = 10_000;
 
@@ -20,6 +20,9 @@ const WORKERS = 4;
 /** Enough that the kernel gives every worker some. */
 const CONNECTIONS = 64;
 
+/** What the MCP server would say. Envoy says it: the figures are about the filter. */
+const RESULT = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { content: [], resultType: 'complete' } });
+
 describe(`${PROOFS} proofs, each sent ${AT_ONCE + LATER} times, over ${WORKERS} workers and ${CONNECTIONS} connections`, async () => {
   const fleet = await startFleet({
     matrix: ['stream', 'hold'].map((mode) => ({ mode, workers: WORKERS })),
@@ -27,7 +30,12 @@ describe(`${PROOFS} proofs, each sent ${AT_ONCE + LATER} times, over ${WORKERS} 
       ...configuration,
       servers: configuration.servers.map((server) => ({ ...server, dpop: { mode: 'required' } })),
     }),
-    edit: withoutServers,
+    edit: (bootstrap) => {
+      const route = connectionManager(bootstrap).route_config.virtual_hosts[0].routes.find(({ match }) => !match.headers);
+      delete route.route;
+      route.direct_response = { status: 200, body: { inline_string: RESULT } };
+      route.response_headers_to_add = [{ header: { key: 'content-type', value: 'application/json' } }];
+    },
   });
   after(() => fleet.stop());
 

@@ -30,8 +30,10 @@ function searchOf(size, options) {
   return message('x'.repeat(size - message('').body.length));
 }
 
-function assertTooLarge(status, text) {
+function assertTooLarge(status, text, size = UPLOAD) {
   assert.equal(status, 413, text);
+  // What all comes at once may be too much for Envoy before the filter is asked.
+  if (size === HUGE && text === 'Payload Too Large') return;
   const { jsonrpc, error } = JSON.parse(text);
   assert.equal(jsonrpc, '2.0');
   assert.equal(error.message, 'Request body too large');
@@ -58,7 +60,7 @@ for (const stack of fleet.stacks) {
           await stack.forget();
           const { headers, body } = searchOf(size);
           const response = await stack.send({ token: await stack.token(), headers, body: frame(body) });
-          assertTooLarge(response.status, response.text);
+          assertTooLarge(response.status, response.text, size);
           assert.ok(response.complete);
           // There may be more of the body on the wire, which is no next request.
           assert.equal(response.header('connection'), 'close');
