@@ -43,9 +43,17 @@ fn links_between_documents_lead_somewhere() {
     let anchor = |heading: &str| {
         heading.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-")
     };
+    let names = |folder: &str| {
+        let path = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let names = std::fs::read_dir(path).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    };
+    let docs = names("docs").map(|name| format!("docs/{name}"));
+    let examples = names("examples").map(|name| format!("examples/{name}/README.md"));
+    let top = ["README.md", "DESIGN.md"].map(str::to_owned);
     let mut links = 0;
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap() {
-        let file = format!("docs/{}", entry.unwrap().file_name().into_string().unwrap());
+    for file in top.into_iter().chain(docs).chain(examples) {
+        let folder = file.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let text = read(&file);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
@@ -53,7 +61,7 @@ fn links_between_documents_lead_somewhere() {
                 continue;
             }
             links += 1;
-            let target = if path.is_empty() { file.clone() } else { format!("docs/{path}") };
+            let target = if path.is_empty() { file.clone() } else { format!("{folder}/{path}") };
             let headings = || {
                 let text = read(&target);
                 let headings = text.lines().filter(|line| line.starts_with('#'));
@@ -67,7 +75,7 @@ fn links_between_documents_lead_somewhere() {
             assert!(leads, "{file}: {link}");
         }
     }
-    assert!(links > 50, "{links}");
+    assert!(links > 100, "{links}");
 }
 
 #[test]
@@ -115,7 +123,22 @@ fn the_examples_are_valid() {
         examples.push(name);
     }
     examples.sort();
-    assert_eq!(examples, ["dpop", "entra", "mtls-bound", "opaque-introspection", "rate-limits"]);
+    let expected = [
+        "agent-catalogue",
+        "dpop",
+        "entra",
+        "hybrid",
+        "mtls-bound",
+        "multi-tenant",
+        "on-behalf-of",
+        "opaque-introspection",
+        "rate-limits",
+        "roles-table",
+        "rollout",
+        "step-up",
+        "workload-identity",
+    ];
+    assert_eq!(examples, expected);
 }
 
 #[test]

@@ -22,7 +22,7 @@ export const MACHINES = [
 ];
 
 /** Agents that people use. `support-bot` hands tasks on to `mail-bot`; nobody knows `rogue-bot`. */
-export const AGENTS = ['support-bot', 'mail-bot', 'report-bot', 'rogue-bot'];
+export const AGENTS = ['support-bot', 'mail-bot', 'report-bot', 'console', 'rogue-bot'];
 
 /** Where agents get their codes. Nobody listens there: the redirect is read, not followed. */
 export const AGENT_CALLBACK = 'http://127.0.0.1/callback';

@@ -115,8 +115,9 @@ pub(crate) enum UnknownAgents {
     Allow,
 }
 
-/// Claims (`claims.context` of the issuer) that must say what the request does. A token that
-/// has the claim is refused where they differ; these say where it must have it.
+/// What tokens are bound to, by the claims that the issuer's `claims` has as `session`, `task`
+/// and `instance`. A token that has the claim is refused where the request says something
+/// else; these say where it must have it.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Context {
