@@ -40,7 +40,7 @@ wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
 
 # What policy is about: agent and user, unknown agents, chains, step-up, rates, shadow.
-DEMO_WALKS := agent-catalogue on-behalf-of step-up rate-limits rollout
+DEMO_WALKS := agent-catalogue on-behalf-of step-up rollout
 
 .PHONY: demo
 demo: build stack

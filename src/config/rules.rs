@@ -193,6 +193,7 @@ fn insert_rule(
 ) {
     let list = format!("{path}.{}", text.member);
     notes.list(&list, text.names);
+    notes.unique(&list, text.names);
     for (index, name) in text.names.iter().enumerate() {
         let path = format!("{list}[{index}]");
         if let Some(pattern) = pattern(notes, &path, name)

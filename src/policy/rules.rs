@@ -96,8 +96,9 @@ impl RuleTable {
     /// [`TableError`] when another rule has the same pattern, or one as specific (which one
     /// should decide would be a guess), and when there are too many.
     pub fn insert(&mut self, pattern: Pattern, rule: &Rc<Rule>) -> Result<(), TableError> {
-        match self.0.tied(&pattern) {
-            Some(first) => Err(TableError::Conflict { first: first.id.clone() }),
+        let first = self.0.tied(&pattern).find(|first| !Rc::ptr_eq(first, rule));
+        match first.map(|first| first.id.clone()) {
+            Some(first) => Err(TableError::Conflict { first }),
             None => self.0.insert(pattern, Rc::clone(rule)),
         }
     }

@@ -315,6 +315,19 @@ fn two_rules_for_one_pattern_conflict() {
     assert_eq!(table.insert(Pattern::parse("b").unwrap(), &rule), Ok(()));
 }
 
+#[test]
+fn patterns_of_one_rule_do_not_conflict() {
+    let mut table = RuleTable::default();
+    let [one, another] =
+        ["one", "another"].map(|id| Rc::new(Rule { id: id.to_owned(), ..Rule::default() }));
+    for pattern in ["get_*a*", "get_*b*"] {
+        assert_eq!(table.insert(Pattern::parse(pattern).unwrap(), &one), Ok(()));
+    }
+    let conflict = table.insert(Pattern::parse("get_*c*").unwrap(), &another);
+    assert_eq!(conflict, Err(TableError::Conflict { first: "one".to_owned() }));
+    assert_eq!(table.find("get_ab").map(|rule| rule.id.as_str()), Some("one"));
+}
+
 /// A caller who proved to hold the key the token is bound to.
 fn bound_caller(scopes: &[&str]) -> Verified<AccessToken> {
     let mut token = AccessToken::clone(&caller(scopes));

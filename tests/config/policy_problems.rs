@@ -338,8 +338,8 @@ fn what_is_wrong_with_rules_is_told() {
                 "/servers/0/tools/rules/0/names",
                 Some(json!(["get_*_draft", "**", "get_*_draft"])),
                 &[
+                    "servers[0].tools.rules[0].names[2]: is given twice",
                     "servers[0].tools.rules[0].names[1]: has `**`, which says no more than `*`",
-                    "servers[0].tools.rules[0].names[2]: \"get_*_draft\" is also named by servers[0].tools.rules[0]; which should decide?",
                 ],
             ),
             (

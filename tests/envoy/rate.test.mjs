@@ -170,7 +170,7 @@ describe('a rate of a fleet whose MCP servers are not told who calls', async () 
   const service = await startRateLimitService({ limit: () => undefined });
   after(() => service.stop());
   const fleet = await startFleet({
-    configure: (configuration) => ({ ...withServer({})(configuration), audit: { identity_headers: false } }),
+    configure: (configuration) => ({ ...withServer({})(configuration), audit: { identity_headers: false, filter_state: true } }),
     edit: (bootstrap) => {
       addExample(bootstrap, service.port);
       connectionManager(bootstrap).route_config.virtual_hosts[0].rate_limits = [

@@ -19,7 +19,8 @@ function steppingUp(stepUp, challenge, rest = {}) {
   return ({ issuers: { local }, servers, ...configuration }) => ({
     ...configuration,
     issuers: { local: { ...local, step_up: challenge } },
-    servers: servers.map((server) => ({
+    // Without DPoP there is one challenge.
+    servers: servers.map(({ dpop: _dpop, ...server }) => ({
       ...server,
       ...rest,
       tools: {
