@@ -313,10 +313,11 @@ fn an_application_does_what_a_rule_grants_it_by_name_and_nothing_else() {
     for (flag, mode) in MODES {
         let mut document = catalogue(mode);
         document["agents"]["nightly"] = json!({ "match": ["client:nightly"] });
-        document["issuers"]["corp"]["scope_grants"] =
-            json!([{ "roles": ["Docs.Read.All", "publisher"], "scopes": ["docs.read"] }]);
+        document["issuers"]["corp"]["scope_grants"] = json!([{ "roles": ["Docs.Read.All", "publisher"], "scopes": ["docs.read", "docs.write"] }]);
         let grants = json!([{ "agents": ["nightly"], "permissions": ["Docs.Read.All"] }]);
         document["servers"][0]["tools"]["rules"][0]["workloads"] = grants;
+        document["servers"][0]["tools"]["rules"][1]["workloads"] =
+            json!([{ "agents": ["nightly"], "scopes": ["docs.write"] }]);
         let vm = Vm::with(flag).start(document).unwrap();
         let app = |name: &str, roles: Value| json!({ "sub": name, "client_id": name, "scope": null, "roles": roles });
         let permitted = || json!(["Docs.Read.All"]);
@@ -337,11 +338,16 @@ fn an_application_does_what_a_rule_grants_it_by_name_and_nothing_else() {
             (app("editor", permitted()), "search"),
             // A delegated scope is none of its own.
             (json!({ "sub": "editor", "client_id": "editor" }), "search"),
-            (json!({ "sub": "nightly", "client_id": "nightly", "scope": "docs.write" }), "delete"),
+            (json!({ "sub": "editor", "client_id": "editor", "scope": "docs.write" }), "delete"),
         ] {
             assert_hidden(&call(&vm, app, tool), "workload_not_allowed", "agent");
         }
-        // What is said in the role's name is granted to users only.
+        // Nor do its permissions amount to scopes, as roles of users do.
+        let stream = call(&vm, app("nightly", permitted()), "delete");
+        assert_stopped(&stream, 403, json!({ "code": "scope_missing" }));
+        let mut scoped = app("nightly", json!([]));
+        scoped["scope"] = json!("docs.write");
+        assert_passed(&call(&vm, scoped, "delete"), json!({ "subject_kind": "workload" }));
         let user = json!({ "client_id": "editor", "scope": null, "roles": ["publisher"] });
         assert_passed(&call(&vm, user, "search"), json!({ "subject_kind": "user" }));
     }

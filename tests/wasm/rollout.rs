@@ -138,6 +138,11 @@ fn in_shadow_a_rate_is_counted_and_not_enforced() {
             document["servers"][0]["tools"]["rules"][1]["rates"] = json!([{ "limit": "1/h" }]);
             let vm = Vm::with(flag).start(document).unwrap();
             let delete = || call(&vm, json!({ "scope": "docs.write" }), "delete");
+            // What would be denied would not be counted.
+            for _ in 0..3 {
+                let expected = json!({ "would_deny": "scope_missing", "rate_limit": null });
+                assert_passed(&call(&vm, json!({}), "delete"), expected);
+            }
             assert_passed(&delete(), json!({ "would_deny": null, "rate_limit": null }));
             let limit = "servers[0].tools.rules[1].rates[0]";
             let expected = json!({ "would_deny": "rate_limited", "rate_limit": limit });
