@@ -37,7 +37,10 @@ fn rfc_8693_4_1_the_whole_chain_is_recorded_and_the_current_actor_is_the_agent()
         let vm = Vm::with(flag).start(delegated(mode, json!({}), json!({}))).unwrap();
         let act = json!({
             "sub": "planner",
-            "act": { "client_id": "gateway", "act": { "sub": "first", "iss": "https://other.example" } },
+            "act": {
+                "client_id": "gateway",
+                "act": { "sub": "first", "iss": "https://other.example" },
+            },
         });
         let actors = json!([
             { "sub": "planner" },
@@ -46,7 +49,9 @@ fn rfc_8693_4_1_the_whole_chain_is_recorded_and_the_current_actor_is_the_agent()
         ]);
         assert_passed(
             &call(&vm, json!({ "act": act }), "search"),
-            json!({ "agent": "planner", "subject": "alice", "client_id": "agent", "actors": actors }),
+            json!({
+                "agent": "planner", "subject": "alice", "client_id": "agent", "actors": actors,
+            }),
         );
     }
 }

@@ -33,8 +33,8 @@ fn absurd() -> Vec<Value> {
         json!({ "exp": "tomorrow" }),
         json!({ "idtyp": "both" }),
     ];
-    let lists = ["scope", "scp", "roles", "groups", "acrs"];
-    let texts = ["sub", "client_id", "jti", "acr", "tid"];
+    let lists = ["scope", "scp", "roles", "groups", "acrs", "x_servers", "x_agents"];
+    let texts = ["sub", "client_id", "jti", "acr", "tid", "x_agent", "x_version", "x_session"];
     for name in lists.into_iter().chain(texts).chain(["act", "may_act", "auth_time", "cnf"]) {
         for wrong in [json!(true), json!([1]), json!([["x"]]), json!([{}])] {
             absurd.push(json!({ name: wrong }));
@@ -57,8 +57,14 @@ fn absurd() -> Vec<Value> {
 #[test]
 fn absurd_claims_are_refused_and_the_worker_is_none_the_worse() {
     for (flag, mode) in MODES {
-        let shadow =
-            json!({ "mode": "shadow", "agents": { "any": { "match": ["client:agent"] } } });
+        let shadow = json!({
+            "mode": "shadow",
+            "agents": { "any": { "match": ["client:agent"] } },
+            "issuers": { "corp": { "claims": {
+                "agent": ["x_agent"], "agent_version": ["x_version"], "session": ["x_session"],
+                "consented_servers": ["x_servers"], "consented_agents": ["x_agents"],
+            } } },
+        });
         // Not even in shadow does anybody call in the name of what cannot be read.
         let vm = Vm::with(flag).start(policed(mode, shadow, json!({}))).unwrap();
         for claims in absurd() {

@@ -43,15 +43,22 @@ fn publisher(client: &str) -> Value {
     json!({ "client_id": client, "roles": ["publisher"] })
 }
 
+/// The claims of an application that acts for nobody.
+fn application(name: &str, roles: Value) -> Value {
+    json!({ "sub": name, "client_id": name, "scope": null, "roles": roles })
+}
+
 #[test]
 fn user_and_agent_must_both_be_permitted_and_only_the_record_says_who_was_not() {
     for (flag, mode) in MODES {
         // One decision each, so that not even the decision ids differ.
-        let refused = |document: &Value, caller: Value, [reason, side]: [&str; 2]| -> Wire {
-            let vm = Vm::with(flag).start(document).unwrap();
-            let stream = call(&vm, caller, "publish");
-            assert_hidden(&stream, reason, side);
-            stream.downstream()
+        let refused = |document: &Value, caller: Value, [reason, side]: [&str; 2]| {
+            [call, call_modern].map(|call| -> Wire {
+                let vm = Vm::with(flag).start(document).unwrap();
+                let stream = call(&vm, caller.clone(), "publish");
+                assert_hidden(&stream, reason, side);
+                stream.downstream()
+            })
         };
         let document = catalogue(mode);
         let mut without = catalogue(mode);
@@ -87,6 +94,13 @@ fn an_agent_that_is_not_in_the_catalogue_may_not_even_list() {
             let stream = send(&vm, post_as(&vm, stranger()), body);
             assert_stopped(&stream, 403, refusal("agent_unknown", "agent"));
             assert!(!stream.downstream().text().contains("agent"));
+        }
+        // Nor listen, or end a session.
+        for method in ["GET", "DELETE"] {
+            let lines = with(post_as(&vm, stranger()), ":method", method);
+            let stream = vm.stream();
+            stream.request_headers(with(lines, "mcp-protocol-version", "2025-11-25"), true);
+            assert_stopped(&stream, 403, refusal("agent_unknown", "agent"));
         }
         // Where they are taken, they are agents of no name.
         let mut document = catalogue(mode);
@@ -313,39 +327,40 @@ fn an_application_does_what_a_rule_grants_it_by_name_and_nothing_else() {
     for (flag, mode) in MODES {
         let mut document = catalogue(mode);
         document["agents"]["nightly"] = json!({ "match": ["client:nightly"] });
-        document["issuers"]["corp"]["scope_grants"] = json!([{ "roles": ["Docs.Read.All", "publisher"], "scopes": ["docs.read", "docs.write"] }]);
+        document["issuers"]["corp"]["scope_grants"] = json!([{
+            "roles": ["Docs.Read.All", "publisher"], "scopes": ["docs.read", "docs.write"],
+        }]);
         let grants = json!([{ "agents": ["nightly"], "permissions": ["Docs.Read.All"] }]);
         document["servers"][0]["tools"]["rules"][0]["workloads"] = grants;
         document["servers"][0]["tools"]["rules"][1]["workloads"] =
             json!([{ "agents": ["nightly"], "scopes": ["docs.write"] }]);
         let vm = Vm::with(flag).start(document).unwrap();
-        let app = |name: &str, roles: Value| json!({ "sub": name, "client_id": name, "scope": null, "roles": roles });
         let permitted = || json!(["Docs.Read.All"]);
         assert_passed(
-            &call(&vm, app("nightly", permitted()), "search"),
+            &call(&vm, application("nightly", permitted()), "search"),
             json!({ "subject_kind": "workload", "subject": "nightly", "agent": "nightly" }),
         );
         assert_eq!(
-            listed(&vm, app("nightly", permitted()), "application/json"),
+            listed(&vm, application("nightly", permitted()), "application/json"),
             ["search", "get_a"]
         );
         for (app, tool) in [
             // Permissions are all needed, and are no user's roles; a user's role is none.
-            (app("nightly", json!([])), "search"),
-            (app("nightly", json!(["publisher"])), "search"),
-            (app("nightly", json!(["publisher"])), "publish"),
+            (application("nightly", json!([])), "search"),
+            (application("nightly", json!(["publisher"])), "search"),
+            (application("nightly", json!(["publisher"])), "publish"),
             // The grant is another's.
-            (app("editor", permitted()), "search"),
-            // A delegated scope is none of its own.
+            (application("editor", permitted()), "search"),
+            // Without a grant, scopes are nothing.
             (json!({ "sub": "editor", "client_id": "editor" }), "search"),
             (json!({ "sub": "editor", "client_id": "editor", "scope": "docs.write" }), "delete"),
         ] {
             assert_hidden(&call(&vm, app, tool), "workload_not_allowed", "agent");
         }
         // Nor do its permissions amount to scopes, as roles of users do.
-        let stream = call(&vm, app("nightly", permitted()), "delete");
+        let stream = call(&vm, application("nightly", permitted()), "delete");
         assert_stopped(&stream, 403, json!({ "code": "scope_missing" }));
-        let mut scoped = app("nightly", json!([]));
+        let mut scoped = application("nightly", json!([]));
         scoped["scope"] = json!("docs.write");
         assert_passed(&call(&vm, scoped, "delete"), json!({ "subject_kind": "workload" }));
         let user = json!({ "client_id": "editor", "scope": null, "roles": ["publisher"] });
@@ -357,7 +372,9 @@ fn an_application_does_what_a_rule_grants_it_by_name_and_nothing_else() {
 fn scopes_follow_from_groups_and_from_scopes_but_never_from_a_star() {
     for (flag, mode) in MODES {
         let document = json!({
-            "issuers": { "corp": { "scope_grants": [{ "groups": ["staff"], "scopes": ["docs.write"] }] } },
+            "issuers": { "corp": { "scope_grants": [
+                { "groups": ["staff"], "scopes": ["docs.write"] },
+            ] } },
             "scopes": {
                 "docs.write": { "implies": ["docs.read"] },
                 "docs.*": { "implies": ["docs.read"] },
@@ -459,7 +476,10 @@ fn the_most_specific_name_decides_alone() {
 fn an_agent_is_held_to_its_prompts_and_resources_too() {
     for (flag, mode) in MODES {
         let agents = json!({
-            "reader": { "match": ["client:reader"], "prompts": ["public_*"], "resources": ["docs://public/*"] },
+            "reader": {
+                "match": ["client:reader"],
+                "prompts": ["public_*"], "resources": ["docs://public/*"],
+            },
             "editor": { "match": ["client:editor"] },
         });
         let server = json!({
@@ -474,15 +494,14 @@ fn an_agent_is_held_to_its_prompts_and_resources_too() {
             ("resources", "uri", "resources/read", ["docs://public/a", "docs://drafts/a"]),
         ] {
             for (client, may) in [("reader", &names[..1]), ("editor", &names[..])] {
-                let ask = |body: Value| {
+                let ask = |method: &str, params: Value| {
+                    let body =
+                        json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
                     send(&vm, post_as(&vm, json!({ "client_id": client })), &body.to_string())
                 };
-                let stream =
-                    ask(json!({ "jsonrpc": "2.0", "id": 7, "method": format!("{kind}/list") }));
-                stream.response_headers(
-                    [(":status", "200"), ("content-type", "application/json")],
-                    false,
-                );
+                let stream = ask(&format!("{kind}/list"), json!({}));
+                let headers = [(":status", "200"), ("content-type", "application/json")];
+                stream.response_headers(headers, false);
                 let entries = |names: &[&str]| {
                     let entries: Vec<_> = names.iter().map(|name| json!({ key: name })).collect();
                     json!({ "jsonrpc": "2.0", "id": 7, "result": { kind: entries } }).to_string()
@@ -490,9 +509,7 @@ fn an_agent_is_held_to_its_prompts_and_resources_too() {
                 stream.response_body(entries(&names), true);
                 assert_eq!(stream.downstream().text(), entries(may));
                 for name in names {
-                    let stream = ask(
-                        json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { key: name } }),
-                    );
+                    let stream = ask(method, json!({ key: name }));
                     if may.contains(&name) {
                         assert_passed(&stream, json!({ "agent": client }));
                     } else {

@@ -4,7 +4,7 @@ use crate::callers::{
     assert_hidden, assert_passed, assert_stopped, call, call_modern, listed, policed,
 };
 use crate::host::{Status, Stream, Vm, Which};
-use crate::support::{MODES, beside, workers};
+use crate::support::{MODES, beside, workers, written_keys};
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -143,5 +143,21 @@ fn workers_that_write_first_cost_nobody_a_call_or_a_rate() {
         let other = beside(&vm, flag, &limited(mode, json!([{ "limit": "2/h" }])));
         vm.before_next_write(move || assert_passed(&call(&other, by("bob"), "search"), json!({})));
         assert_limited(&call(&vm, by("alice"), "search"), "servers[0].rates[0]");
+    }
+}
+
+#[test]
+fn callers_without_number_take_no_more_shared_values() {
+    for (flag, mode) in MODES {
+        let rates = json!([{ "limit": "1/d", "by": ["subject", "object"] }]);
+        let vm = Vm::with(flag).start(limited(mode, rates)).unwrap();
+        let keys = written_keys(&vm);
+        for number in 0..1_000 {
+            let stream = call(&vm, by("alice"), &format!("get_{number}"));
+            assert!(stream.upstream().ended());
+            stream.finish();
+        }
+        assert_eq!(written_keys(&vm), keys);
+        assert_limited(&call(&vm, by("alice"), "get_0"), "servers[0].rates[0]");
     }
 }

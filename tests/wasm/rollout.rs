@@ -157,13 +157,16 @@ fn a_candidate_decides_for_the_record_alone() {
     for (flag, mode) in MODES {
         let tools = json!({ "rules": [
             { "id": "new-read", "names": ["get_*"], "scopes": ["docs.read"] },
-            { "id": "new-search", "names": ["search"], "scopes": ["docs.read"], "roles": ["reader"] },
+            { "id": "new-search", "names": ["search"], "scopes": [], "roles": ["reader"] },
             { "id": "new-delete", "names": ["delete"], "scopes": [] },
             { "id": "new-wipe", "names": ["wipe"], "scopes": ["docs.wipe"] },
         ] });
         let vm =
             Vm::with(flag).start(beside(mode, json!({ "candidate": "other" }), tools)).unwrap();
-        let said = |outcome: &str, code: &str, change: &str| json!({ "candidate": { "policy": "other", "outcome": outcome, "code": code, "change": change } });
+        let said = |outcome: &str, code: &str, change: &str| {
+            let said = json!({ "outcome": outcome, "code": code, "change": change });
+            json!({ "candidate": merged(json!({ "policy": "other" }), said) })
+        };
         let no_scope = || json!({ "scope": "" });
         assert_passed(&call(&vm, json!({}), "get_a"), said("allow", "allowed", "none"));
         assert_passed(&call(&vm, json!({}), "search"), said("deny", "role_missing", "would_deny"));
@@ -250,6 +253,9 @@ fn a_rollback_that_is_over_when_a_worker_starts_is_in_force_at_no_time() {
         let late = Vm::with(flag).now(first.now()).start(rolled_back(mode)).unwrap();
         let stream = call(&late, json!({}), "delete");
         assert_stopped(&stream, 403, json!({ "rollback": null }));
+        late.tick();
+        let said = |what| late.log().iter().any(|line| line.message.contains(what));
+        assert_eq!((said("is in force"), said("is over")), (false, true));
     }
 }
 

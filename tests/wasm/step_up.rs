@@ -61,7 +61,7 @@ fn rfc_9470_3_a_client_is_told_what_its_user_has_to_do() {
                     assert_stopped(&stream, 401, json!({ "code": "step_up_required" }));
                 }
             }
-            // Without the scope, nobody is sent to authenticate for nothing but a refusal.
+            // Who lacks the scope too is asked for both at once.
             let stream = call(&vm, json!({ "scope": "docs.read", "sub": "bob" }), "delete");
             assert_stopped(&stream, 401, json!({ "scopes_required": ["docs.write"] }));
             assert!(challenge(&stream).unwrap().contains("docs.write"));
