@@ -94,12 +94,15 @@ impl Worker {
         }
         let rollback = self.servers.iter().find_map(|server| server.policies.rollback.as_ref());
         if let Some(rollback @ Rollback { named, until }) = rollback {
-            let until = humantime::format_rfc3339_seconds(*until);
-            let message = format!(
-                "countersign: rollback: policy {:?} is in force instead of the servers' own until {until}",
-                named.name
-            );
-            host.log(LogLevel::Warn, &message);
+            // One that was left in the configuration is over, which the next tick says.
+            if host.now() < *until {
+                let until = humantime::format_rfc3339_seconds(*until);
+                let message = format!(
+                    "countersign: rollback: policy {:?} is in force instead of the servers' own until {until}",
+                    named.name
+                );
+                host.log(LogLevel::Warn, &message);
+            }
             self.rollback = Some(rollback.clone());
         }
         self.authenticator.prepare(takes_proofs, host)
