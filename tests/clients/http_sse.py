@@ -44,7 +44,7 @@ def internal_debug() -> str:
 
 async def visit(url: str, token: str) -> None:
     async def list_roots(context) -> ListRootsResult:
-        return ListRootsResult(roots=[Root(uri="file:///root")])
+        return ListRootsResult(roots=[Root(uri="file:///shelf")])
 
     headers = {"authorization": f"Bearer {token}"} if token else None
     outcomes = {}

@@ -91,7 +91,7 @@ describe('Python SDK at its own server', () => {
   before(async () => {
     expected = await visit(direct('python'), '');
     assert.equal(expected.denied, 'secret');
-    assert.match(expected.roots, /^file:\/\/\/root/);
+    assert.match(expected.roots, /^file:\/\/\/shelf/);
   });
   for (const stack of fleet.stacks) {
     test(stack.name, async () => {
