@@ -12,6 +12,7 @@ VECTORS ?= $(wildcard ../shared/vectors)
 .PHONY: help
 help:
 	@echo 'make demo         run real MCP clients through a real Envoy with the filter (KEEP=1 leaves it running)'
+	@echo 'make walk         walk through the examples of policies on the real stack (EXAMPLE=name)'
 	@echo 'make test         run every test'
 	@echo 'make build        build $(WASM)'
 	@echo 'make conformance  run the official MCP conformance suite directly and through the filter'
@@ -21,7 +22,8 @@ help:
 	@echo 'make fuzz         look for inputs that break what must hold (SECONDS=60 for each of TARGETS=)'
 	@echo 'make lint         check formatting and lints'
 	@echo 'make manifests    check the deployment files (CRDS=folder of CRDs)'
-	@echo 'make schema       write the configuration schema after its types changed'
+	@echo 'make examples     write envoy.yaml of the examples after config.json changed'
+	@echo 'make schema       write the schemas and references of documents after their types changed'
 
 include examples/demo/setup.mk
 
@@ -37,12 +39,27 @@ build-faults: wasm-target
 wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
 
+# What policy is about: agent and user, unknown agents, chains, step-up, rates, shadow.
+DEMO_WALKS := agent-catalogue on-behalf-of step-up rollout
+
 .PHONY: demo
 demo: build stack
 	$(STACK_NODE) examples/demo/demo.mjs
+	$(STACK_NODE) examples/demo/walk.mjs $(DEMO_WALKS)
+
+# The examples that are about policy, as examples/*/walk.json says (EXAMPLE=name for one of them).
+EXAMPLE ?= $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/walk.json))))
+
+.PHONY: walk
+walk: build stack
+	$(STACK_NODE) examples/demo/walk.mjs $(EXAMPLE)
+
+.PHONY: examples
+examples: stack
+	$(STACK_NODE) examples/render.mjs
 
 .PHONY: test
-test: test-rust test-stack test-envoy manifests
+test: test-rust test-policies test-stack test-envoy manifests
 
 # Unit tests, the configuration, and the compiled module in the in-process host.
 .PHONY: test-rust
@@ -50,12 +67,18 @@ test-rust: build
 	$(if $(VECTORS),VECTORS=$(VECTORS)) cargo test --locked --lib --bins -- --show-output
 	COUNTERSIGN_WASM=$(WASM) cargo test --locked --test '*'
 
+# The policies of the examples, by the command that operators test theirs with.
+.PHONY: test-policies
+test-policies:
+	cargo build --locked --bin countersign
+	$(CLI) test examples
+
 # The parts of the demo, of the bench and of the conformance run by themselves.
 .PHONY: test-stack
 test-stack: stack
 	$(STACK_NODE) --test 'examples/demo/tests/*.test.mjs' 'bench/tests/*.test.mjs' 'tests/conformance/*.test.mjs'
 
-# More real MCP clients and a server, for tests/envoy. Nothing of theirs runs while they are installed.
+# More real MCP clients and servers, for tests/envoy. Nothing of theirs runs while they are installed.
 TEST_CLIENTS := tests/clients/node_modules/.package-lock.json
 
 $(TEST_CLIENTS): tests/clients/package.json tests/clients/package-lock.json
@@ -138,4 +161,8 @@ lint: wasm-target
 
 .PHONY: schema
 schema:
-	cargo run --locked --quiet --bin countersign -- schema > schema/countersign.schema.json
+	cargo build --locked --quiet --bin countersign
+	$(CLI) schema > schema/countersign.schema.json
+	$(CLI) schema --fixtures > schema/countersign.test.schema.json
+	$(CLI) schema --format markdown > docs/reference.md
+	$(CLI) schema --fixtures --format markdown > docs/fixtures.md

@@ -11,6 +11,7 @@ import { bootstrap } from './envoy.mjs';
 import { figure, verdict } from './figures.mjs';
 import { ROUTER, STEPS, TARGETS, makeLanes, overhead } from './lanes.mjs';
 import { startUpstream } from './load.mjs';
+import { startCost } from './policies.mjs';
 import { measure } from './run.mjs';
 
 const rounds = setting('ROUNDS', 60);
@@ -33,6 +34,8 @@ try {
   started.push(envoy);
   const progress = (round) => process.stderr.isTTY && process.stderr.write(`\rround ${round} of ${rounds} `);
   report(await measure({ lanes, ports, envoy, rounds, requests, progress }));
+  await envoy.stop();
+  await reportStarts(upstream);
 } finally {
   await stopAll(started);
 }
@@ -57,6 +60,19 @@ async function startEnvoy(config, adminPort) {
     return Object.fromEntries(names.map((name) => [name, stats.find((stat) => stat.name === name)?.value ?? 0]));
   };
   return { pid, counters, stop };
+}
+
+/** What it costs to start with each of the lanes that differ in size: what it takes to load them. */
+async function reportStarts(upstream) {
+  const sized = lanes.filter(({ id }) => /^(rules|issuers)-/.test(id));
+  const rows = [];
+  for (const lane of sized) {
+    const [admin, port] = await freePorts(2);
+    const envoy = await startEnvoy(bootstrap({ lanes: [lane], ports: [port], upstream: upstream.port, admin }), admin);
+    const { cpu, memory } = await startCost(envoy.pid).finally(() => envoy.stop());
+    rows.push([lane.name, cpu.toFixed(0), memory.toFixed(0)]);
+  }
+  if (rows.length > 0) console.log(`\n${table(['start of Envoy, one worker, module compiled', 'CPU, ms', 'memory, MiB'], rows).join('\n')}`);
 }
 
 /** Prints the figures. A missed target is said aloud and is not an error: only a void run is. */

@@ -96,15 +96,17 @@ export function nativeChain({ jwks, cache }) {
 }
 
 /**
- * Our filter as the bootstrap of `mode` has it, with the issuer's keys inline. `server` adds to
+ * Our filter as the bootstrap of `mode` has it, with the issuer's keys inline, or with
+ * other `issuers`. `server` adds to
  * the configuration of the MCP server, `audit` to that of the record.
  */
-export function countersignChain({ mode, jwks, server = {}, audit = {} }) {
+export function countersignChain({ mode, jwks, issuers, server = {}, audit = {} }) {
+  const trusted = issuers ?? { bench: { issuer: ISSUER, jwks, algorithms: jwks.keys.map(({ alg }) => alg) } };
   const bootstrap = renderBootstrap(readFileSync(BOOTSTRAPS[mode], 'utf8'), {
     configure: (configuration) => ({
       ...configuration,
-      issuers: { bench: { issuer: ISSUER, jwks, algorithms: jwks.keys.map(({ alg }) => alg) } },
-      servers: [{ ...configuration.servers[0], resource: RESOURCE, issuers: ['bench'], ...server }],
+      issuers: trusted,
+      servers: [{ ...configuration.servers[0], resource: RESOURCE, issuers: Object.keys(trusted), ...server }],
       audit: { ...configuration.audit, ...audit },
     }),
   });

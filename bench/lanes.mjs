@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { SHAPES, largeCall } from './bodies.mjs';
 import { RESOURCE, SigningKey, accessToken, dpopProof } from './credentials.mjs';
 import { countersignChain, nativeChain, wasmChain } from './envoy.mjs';
+import { ISSUERS, RULES, manyIssuers, manyRules } from './policies.mjs';
 import { noopModule, verifyingModule } from './wasm.mjs';
 
 /** The lane that the others are compared with. */
@@ -48,6 +49,8 @@ export function makeLanes(directory) {
   const jwks = { keys: Object.values(keys).map(({ published }) => published) };
   // Native filters take no key of an algorithm they do not know.
   const nativeJwks = { keys: [keys.ES256.published, keys.RS256.published] };
+  // Each issuer has a set of its own.
+  const issuerJwks = { keys: [keys.ES256.published] };
   const proofKeys = { ES256: new SigningKey('ES256'), EdDSA: new SigningKey('EdDSA') };
 
   const bearer = (token, tool) => message({ authorization: `Bearer ${token}` }, tool);
@@ -126,6 +129,13 @@ export function makeLanes(directory) {
     ours('dpop-es256', 'DPoP, ES256', { request: proven('ES256'), peer: 'native-es256', ...dpop }),
     ours('dpop-es256-hold', 'DPoP, ES256, hold', { mode: 'hold', request: proven('ES256'), peer: 'native-es256', ...dpop }),
     ours('dpop-eddsa', 'DPoP, EdDSA (in the module)', { request: proven('EdDSA'), peer: 'native-es256', ...dpop }),
+    ...RULES.map((count) => ours(`rules-${count}`, `verified token, ${count} rules`, {
+      request: same('ES256'), peer: 'native-es256-cached',
+      server: { tools: manyRules(count, { called: CALLED, forbidden: FORBIDDEN }) },
+    })),
+    ...ISSUERS.map((count) => ours(`issuers-${count}`, `verified token, ${count} issuers`, {
+      request: same('ES256'), peer: 'native-es256-cached', issuers: manyIssuers(count, issuerJwks),
+    })),
     ...Object.keys(SHAPES).flatMap(large),
   ];
 }
@@ -143,6 +153,8 @@ export const TARGETS = [
   { name: '  in hold', of: overhead('hit-hold'), to: overhead('native-es256-cached'), limit: 0.6, digits: 2 },
   { name: 'DPoP ES256 / native ES256 chain without cache', of: overhead('dpop-es256'), to: overhead('native-es256'), limit: 1, digits: 2 },
   { name: '  in hold', of: overhead('dpop-es256-hold'), to: overhead('native-es256'), limit: 1, digits: 2 },
+  { name: 'CPU per request, 10,000 rules / 10', of: { 'rules-10000': 1 }, to: { 'rules-10': 1 }, limit: 1.1, digits: 3 },
+  { name: 'CPU per request, 50 issuers / 1', of: { 'issuers-50': 1 }, to: { 'issuers-1': 1 }, limit: 1.1, digits: 3 },
   { name: 'ES256 proof without its native verification, µs', of: OWN_PART_OF_PROOF, limit: 40, digits: 1 },
   ...Object.entries(SHAPES).flatMap(([shape, { name }]) => {
     const [base, to] = [`${ROUTER}-${shape}`, overhead(`native-${shape}`, `${ROUTER}-${shape}`)];

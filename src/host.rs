@@ -224,19 +224,19 @@ pub enum Counter {
         /// A stable code of `reply::Code`, or `allowed`.
         code: &'static str,
     },
-    /// A document (keys, revocations) was fetched and read.
+    /// A document (keys, revocations, bundle) was fetched and read.
     FetchSucceeded {
-        /// `keys` or `revocations`
+        /// `keys`, `revocations` or `bundle`
         document: &'static str,
     },
     /// A document could not be fetched or read.
     FetchFailed {
-        /// `keys` or `revocations`
+        /// `keys`, `revocations` or `bundle`
         document: &'static str,
     },
     /// A token was judged by a document whose refresh is overdue.
     StaleUse {
-        /// `keys` or `revocations`
+        /// `keys`, `revocations` or `bundle`
         document: &'static str,
     },
     /// An introspection endpoint was asked, and its answer was of use.
@@ -253,6 +253,20 @@ pub enum Counter {
     TokenCacheHit,
     /// A token had to be verified.
     TokenCacheMiss,
+    /// A denial by policy was not enforced: `shadow.denials.<code>`.
+    ShadowDenial {
+        /// A stable code of `reply::Code`.
+        code: &'static str,
+    },
+    /// The candidate decided: `candidate.<change>`.
+    Candidate {
+        /// `none`, `would_allow`, `would_deny` or `other_reason`
+        change: &'static str,
+    },
+    /// A policy that is back for a while decided.
+    RollbackDecision,
+    /// The time of a rollback is over.
+    RollbackEnded,
     /// A hold-mode host let a request hang: see `gate::self_check`.
     HostSelfCheckFailed,
 }

@@ -6,9 +6,12 @@
 //!
 //! Arrows point one way: `filter` → `gate` → {`mcp`, `token`, `policy`, `reply`,
 //! `audit`}. Only `filter` knows the host's SDK; `policy` knows neither JSON nor
-//! HTTP; `token` knows no MCP; `mcp` knows no tokens. `DESIGN.md` has the rest.
+//! HTTP; `token` knows no MCP; `mcp` knows no tokens. `cli` is the command for operators:
+//! above all of it, and not in the module. `DESIGN.md` has the rest.
 
 pub mod audit;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
 pub mod config;
 #[cfg(target_arch = "wasm32")]
 mod filter;
@@ -17,6 +20,7 @@ pub mod host;
 pub mod json;
 pub mod mcp;
 pub mod policy;
+pub mod rate;
 pub mod reply;
 pub mod token;
 mod url;

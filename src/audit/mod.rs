@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 /// shorter; a record must not grow with what a caller sends.
 const MAX_TEXT: usize = 512;
 
-/// Most scopes recorded of each kind; the same reason.
-const MAX_SCOPES: usize = 64;
+/// Most entries recorded of a list; the same reason.
+const MAX_ENTRIES: usize = 64;
 
 /// Room for a usual record, in bytes, so that the text is not moved as it grows.
 const USUAL_LEN: usize = 1024;
@@ -34,6 +34,17 @@ pub struct Record {
     pub outcome: &'static str,
     /// Stable code: `allowed`, `metadata`, or the denial's.
     pub code: &'static str,
+    /// `enforce`, or `shadow` where a denial by policy is only recorded.
+    pub mode: &'static str,
+    /// In shadow: the code of the denial that was not enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_deny: Option<&'static str>,
+    /// Why policy denied, or would have: a stable name, finer than the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_reason: Option<&'static str>,
+    /// Whose side of the decision that was: `server`, `user`, `agent` or `delegation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<&'static str>,
     /// The denial's internal reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
@@ -42,6 +53,18 @@ pub struct Record {
     pub rules: Vec<String>,
     /// Digest of the configuration in force.
     pub policy_version: String,
+    /// The policy that is back in force for a while, instead of the server's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<String>,
+    /// What the policy that is tried says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
+    /// The agent, by its name in the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Text>,
+    /// The rate limit that was met, by its place in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<String>,
     /// Who the caller is.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
@@ -88,26 +111,56 @@ pub struct Record {
     pub total_ms: u64,
 }
 
+/// What a policy says that is tried beside the one in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct Candidate {
+    /// Its name.
+    pub policy: String,
+    /// `allow` or `deny`.
+    pub outcome: &'static str,
+    /// The code of its denial, or `allowed`.
+    pub code: &'static str,
+    /// What it would change: `none`, `would_allow`, `would_deny` or `other_reason`.
+    pub change: &'static str,
+}
+
 /// Whom a token names, its issuer vouching for it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Caller {
     /// `sub`
     pub subject: Text,
+    /// `user`, or `workload` where the client acts in its own name.
+    pub subject_kind: &'static str,
     /// `iss`
     pub issuer: Text,
     /// `client_id`
     pub client_id: Text,
+    /// `act`: the whole chain, the current actor first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actors: Vec<Actor>,
+    /// The running instance of the agent, by its issuer's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_instance: Option<Text>,
+    /// The version of the agent, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<Text>,
     /// SHA-256 of `jti`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
     /// Scopes of the token.
     pub scopes_presented: Vec<Text>,
+    /// Roles of the subject. Groups are not recorded: they say more of a person than of a call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Text>,
     /// The subject's tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Text>,
     /// `acr`: how the subject authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<Text>,
+    /// The SPIFFE ID that a certificate or a JWT-SVID of the sender proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Text>,
     /// What the token is bound to and its sender proved: `bearer` (nothing), `dpop`, `mtls`,
     /// or `dpop+mtls`. Absent where the token was refused: then the others say whose token
     /// it is, and not who sent it.
@@ -118,13 +171,27 @@ pub struct Caller {
     pub dpop_key: Option<String>,
     /// Whether the token was verified for an earlier request.
     pub token_cached: bool,
-    /// Whether keys or revocations were used that are overdue for a refresh, because
+    /// Whether keys, revocations or a bundle were used that are overdue for a refresh, because
     /// fetching them fails.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
     /// `asked` or `cached`, where the issuer confirmed the token (RFC 7662).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub introspection: Option<&'static str>,
+}
+
+/// A party that acts for the subject, or did (RFC 8693 section 4.1).
+#[derive(Debug, Clone, Serialize)]
+pub struct Actor {
+    /// Its `sub`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<Text>,
+    /// Its `client_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<Text>,
+    /// Its `iss`, where it is not the token's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<Text>,
 }
 
 /// A protected object.
@@ -155,10 +222,10 @@ impl Text {
     }
 }
 
-/// The first [`MAX_SCOPES`] scopes.
+/// The first [`MAX_ENTRIES`] of scopes, or of roles.
 #[must_use]
-pub fn scopes(scopes: &BTreeSet<String>) -> Vec<Text> {
-    scopes.iter().take(MAX_SCOPES).map(|scope| Text::new(scope)).collect()
+pub fn list(entries: &BTreeSet<String>) -> Vec<Text> {
+    entries.iter().take(MAX_ENTRIES).map(|entry| Text::new(entry)).collect()
 }
 
 /// SHA-256 in lowercase hex: tells two values apart without telling them.

@@ -8,16 +8,14 @@ use super::document::{self, ClaimName};
 use super::fetch::{self, Rhythm};
 use super::secrets::Secrets;
 use super::{introspection, keys};
+use crate::gate::StepUpChallenge;
 use crate::token::{
     Algorithm, ClaimNames, ClaimPath, Identifier, IntrospectedTokens, Issuer, IssuerId,
-    RevocationSource, TokenType, is_other_kind,
+    RevocationSource, TokenType, ValuePattern, WorkloadMark, is_other_kind,
 };
 
 /// Stands for the tenant in an issuer identifier.
 pub(super) const TENANT: &str = "{tid}";
-
-/// Longest name of an issuer: it stands in every log line about it.
-const MAX_NAME: usize = 64;
 
 /// RFC 7519 section 4.1.4 speaks of "a few minutes". More would prolong every token.
 const CLOCK_SKEW: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(5 * 60) };
@@ -54,8 +52,21 @@ pub(super) struct KnownIssuer {
     pub(super) name: String,
     /// Its issuer identifier, or those of its tenants.
     pub(super) identifiers: Vec<String>,
+    /// Its tenants, where each of them has an issuer identifier of its own.
+    pub(super) tenants: Option<Vec<String>>,
     /// Which of its tokens are introspected, if it can be asked.
     pub(super) introspected: Option<IntrospectedTokens>,
+    /// How clients are asked for better authentication of its users.
+    pub(super) step_up: StepUpChallenge,
+    /// Members of its `claims` that are given.
+    pub(super) claims: Vec<&'static str>,
+}
+
+impl KnownIssuer {
+    /// Whether its tokens can say what `claims` has under this name.
+    pub(super) fn says(&self, claim: &str) -> bool {
+        self.claims.contains(&claim)
+    }
 }
 
 /// The issuers, in the order of their names.
@@ -68,9 +79,28 @@ pub(super) fn known(issuers: &BTreeMap<String, document::Issuer>) -> Known {
             }
             _ => vec![issuer.issuer.clone()],
         };
-        let introspected = issuer.introspection.as_ref().map(|settings| settings.tokens);
-        let id = IssuerId(index);
-        let issuer = KnownIssuer { id, name: name.clone(), identifiers, introspected };
+        let claims = [
+            ("tenant", &issuer.claims.tenant),
+            ("agent", &issuer.claims.agent),
+            ("agent_instance", &issuer.claims.agent_instance),
+            ("agent_version", &issuer.claims.agent_version),
+            ("session", &issuer.claims.session),
+            ("task", &issuer.claims.task),
+            ("instance", &issuer.claims.instance),
+        ];
+        let issuer = KnownIssuer {
+            id: IssuerId(index),
+            name: name.clone(),
+            identifiers,
+            tenants: issuer.tenants.clone(),
+            introspected: issuer.introspection.as_ref().map(|settings| settings.tokens),
+            step_up: issuer.step_up,
+            claims: claims
+                .iter()
+                .filter(|(_, paths)| paths.is_some())
+                .map(|(name, _)| *name)
+                .collect(),
+        };
         known.insert(name.clone(), issuer);
     }
     known
@@ -105,11 +135,7 @@ fn compile_one(
     secrets: &Secrets,
 ) -> Option<Issuer> {
     let path = format!("issuers.{name}");
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(is_name_byte) {
-        let message = format!("a name is 1 to {MAX_NAME} letters, digits, `-` and `_`");
-        notes.problem(&path, message);
-    }
+    notes.name(&path, &name);
     let identifier = identifier(notes, &path, &issuer.issuer, issuer.tenants);
     check_token_types(notes, &format!("{path}.token_types"), &issuer.token_types);
     let clock_skew = notes.span(&format!("{path}.clock_skew"), issuer.clock_skew, CLOCK_SKEW);
@@ -119,7 +145,9 @@ fn compile_one(
     let max_lifetime = issuer
         .max_token_lifetime
         .map(|lifetime| notes.span(&format!("{path}.max_token_lifetime"), lifetime, TOKEN_TIME));
-    let claims = claims(notes, &format!("{path}.claims"), issuer.claims);
+    let mut claims = claims(notes, &format!("{path}.claims"), issuer.claims);
+    claims.workload =
+        issuer.workloads.map(|mark| workload_mark(notes, &format!("{path}.workloads"), mark));
 
     let tokens = issuer.introspection.as_ref().map(|settings| settings.tokens);
     if issuer.jwks.is_none() && tokens != Some(IntrospectedTokens::Opaque) {
@@ -258,6 +286,13 @@ fn token_type(text: String) -> TokenType {
 }
 
 fn claims(notes: &mut Notes, path: &str, claims: document::Claims) -> ClaimNames {
+    for (index, ClaimName(names)) in claims.agent.iter().flatten().enumerate() {
+        if names.first().is_some_and(|name| name == "act") {
+            let message =
+                "is never used: the current actor of `act` is the agent anyway; leave it out";
+            notes.problem(format!("{path}.agent[{index}]"), message);
+        }
+    }
     let mut read = |member: &str, names: Option<Vec<ClaimName>>, usual: Vec<ClaimPath>| {
         names.map_or(usual, |names| claim_paths(notes, &format!("{path}.{member}"), names))
     };
@@ -268,21 +303,62 @@ fn claims(notes: &mut Notes, path: &str, claims: document::Claims) -> ClaimNames
         scopes: read("scopes", claims.scopes, usual.scopes),
         roles: read("roles", claims.roles, usual.roles),
         tenant: read("tenant", claims.tenant, usual.tenant),
+        groups: read("groups", claims.groups, usual.groups),
+        agent: read("agent", claims.agent, usual.agent),
+        agent_instance: read("agent_instance", claims.agent_instance, usual.agent_instance),
+        agent_version: read("agent_version", claims.agent_version, usual.agent_version),
+        consented_servers: read(
+            "consented_servers",
+            claims.consented_servers,
+            usual.consented_servers,
+        ),
+        consented_agents: read("consented_agents", claims.consented_agents, usual.consented_agents),
+        session: read("session", claims.session, usual.session),
+        task: read("task", claims.task, usual.task),
+        instance: read("instance", claims.instance, usual.instance),
+        workload: usual.workload,
     }
 }
 
 fn claim_paths(notes: &mut Notes, path: &str, names: Vec<ClaimName>) -> Vec<ClaimPath> {
     notes.count(path, names.len(), MAX_CLAIM_NAMES);
-    for (index, ClaimName(names)) in names.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        notes.count(&path, names.len(), MAX_CLAIM_DEPTH);
-        if names.iter().any(String::is_empty) {
-            notes.problem(path, "has an empty name; write `outer.inner`, or an array of the names");
-        } else {
-            names.iter().for_each(|name| notes.text(&path, name));
+    let paths = names.into_iter().enumerate();
+    paths.map(|(index, name)| claim_path(notes, &format!("{path}[{index}]"), name)).collect()
+}
+
+fn claim_path(notes: &mut Notes, path: &str, ClaimName(names): ClaimName) -> ClaimPath {
+    notes.count(path, names.len(), MAX_CLAIM_DEPTH);
+    if names.iter().any(String::is_empty) {
+        notes.problem(path, "has an empty name; write `outer.inner`, or an array of the names");
+    } else {
+        names.iter().for_each(|name| notes.text(path, name));
+    }
+    ClaimPath::nested(names)
+}
+
+fn workload_mark(notes: &mut Notes, path: &str, mark: document::WorkloadMark) -> WorkloadMark {
+    let document::WorkloadMark { claim, values } = mark;
+    let values_path = format!("{path}.values");
+    notes.list(&values_path, &values);
+    notes.unique(&values_path, &values);
+    for (index, value) in values.iter().enumerate() {
+        let path = format!("{values_path}[{index}]");
+        notes.text(&path, value);
+        if value.strip_suffix('*').unwrap_or(value).contains('*') {
+            notes.problem(path, "has a `*` that is not its last character");
         }
     }
-    names.into_iter().map(|ClaimName(names)| ClaimPath::nested(names)).collect()
+    WorkloadMark {
+        claim: claim_path(notes, &format!("{path}.claim"), claim),
+        values: values.into_iter().map(value_pattern).collect(),
+    }
+}
+
+fn value_pattern(text: String) -> ValuePattern {
+    match text.strip_suffix('*') {
+        Some(prefix) => ValuePattern::Prefix(prefix.to_owned()),
+        None => ValuePattern::Exact(text),
+    }
 }
 
 fn revocations(

@@ -1,4 +1,5 @@
-//! Compiles `jwks`: by which keys an issuer's tokens are verified.
+//! Compiles `jwks` and `bundle`: by which keys tokens of an issuer, or JWT-SVIDs of a trust
+//! domain, are verified.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::document::{Discovery, InlineKeys, Jwks};
 use super::fetch::{self, Rhythm};
 use super::issuers::TENANT;
 use super::url::Url;
-use crate::token::{Algorithm, KeySet, KeySource, Source};
+use crate::token::{Algorithm, KeySet, KeySetError, KeySource, Source};
 
 /// Unknown keys are looked for when they appear. A withdrawn key stops working within
 /// minutes, at 288 requests a day and Envoy; a day without the issuer's keys is an outage
@@ -26,30 +27,15 @@ pub(super) fn compile(
     issuer: &str,
     algorithms: &[Algorithm],
 ) -> Option<KeySource> {
-    let given = [
-        ("cluster", jwks.cluster.is_some()),
-        ("metadata_uri", jwks.metadata_uri.is_some()),
-        ("keys_cluster", jwks.keys_cluster.is_some()),
-        ("timeout", jwks.timeout.is_some()),
-        ("refresh", jwks.refresh.is_some()),
-        ("stale_for", jwks.stale_for.is_some()),
-    ];
+    let given = given(&jwks);
     match (jwks.keys, jwks.uri, jwks.discovery) {
-        (Some(InlineKeys(keys)), None, None) => {
+        (Some(keys), None, None) => {
             notes.only_for(path, &given, &[], "with `keys`");
-            let set = format!(r#"{{"keys":{keys}}}"#);
-            match KeySet::parse(set.as_bytes(), algorithms) {
-                Ok(keys) => Some(KeySource::Inline(keys)),
-                Err(error) => {
-                    let message = format!("{error} (of the issuer's `algorithms`, and public)");
-                    notes.problem(format!("{path}.keys"), message);
-                    None
-                }
-            }
+            let usable = "of the issuer's `algorithms`, and public";
+            inline(notes, path, keys, usable, |set| KeySet::parse(set, algorithms))
         }
         (None, Some(uri), None) => {
-            let used = ["cluster", "timeout", "refresh", "stale_for"];
-            notes.only_for(path, &given, &used, "without `discovery`");
+            notes.only_for(path, &given, &FETCHED, "without `discovery`");
             let schedule = fetch::schedule(notes, path, jwks.refresh, jwks.stale_for, &RHYTHM);
             let keys = fetch::document(notes, path, "uri", &uri, jwks.cluster, jwks.timeout)?;
             Some(KeySource::Remote { source: Source::At(keys), schedule })
@@ -81,6 +67,64 @@ pub(super) fn compile(
             None
         }
     }
+}
+
+/// The keys of a trust domain's JWT-SVIDs. It has no metadata to discover them by.
+pub(super) fn bundle(notes: &mut Notes, path: &str, bundle: Jwks) -> Option<KeySource> {
+    let given = [&given(&bundle)[..], &[("discovery", bundle.discovery.is_some())]].concat();
+    match (bundle.keys, bundle.uri) {
+        (Some(keys), None) => {
+            notes.only_for(path, &given, &[], "with `keys`");
+            let usable = "with `use` `jwt-svid` and a `kid`, of RS*, ES* or PS*, and public";
+            inline(notes, path, keys, usable, |set| match KeySet::parse_bundle(set) {
+                Ok(keys) if keys.is_empty() => Err(KeySetError::NoUsableKey),
+                outcome => outcome,
+            })
+        }
+        (None, Some(uri)) => {
+            notes.only_for(path, &given, &FETCHED, "for a trust domain");
+            let schedule = fetch::schedule(notes, path, bundle.refresh, bundle.stale_for, &RHYTHM);
+            let keys = fetch::document(notes, path, "uri", &uri, bundle.cluster, bundle.timeout)?;
+            Some(KeySource::Remote { source: Source::At(keys), schedule })
+        }
+        (None, None) => {
+            notes.problem(path, "needs `uri`, with a `cluster`, or `keys`");
+            None
+        }
+        (Some(_), Some(_)) => {
+            notes.problem(path, "has both `uri` and `keys`; keep one");
+            None
+        }
+    }
+}
+
+/// The members that a document with keys at a `uri` has besides.
+const FETCHED: [&str; 4] = ["cluster", "timeout", "refresh", "stale_for"];
+
+/// The members that not every source of keys has, and whether they are there.
+fn given(jwks: &Jwks) -> [(&'static str, bool); 6] {
+    [
+        ("cluster", jwks.cluster.is_some()),
+        ("metadata_uri", jwks.metadata_uri.is_some()),
+        ("keys_cluster", jwks.keys_cluster.is_some()),
+        ("timeout", jwks.timeout.is_some()),
+        ("refresh", jwks.refresh.is_some()),
+        ("stale_for", jwks.stale_for.is_some()),
+    ]
+}
+
+/// Keys that the document has itself; `usable` says which are.
+fn inline(
+    notes: &mut Notes,
+    path: &str,
+    InlineKeys(keys): InlineKeys,
+    usable: &str,
+    parse: impl FnOnce(&[u8]) -> Result<KeySet, KeySetError>,
+) -> Option<KeySource> {
+    parse(format!(r#"{{"keys":{keys}}}"#).as_bytes())
+        .map_err(|error| notes.problem(format!("{path}.keys"), format!("{error} ({usable})")))
+        .map(KeySource::Inline)
+        .ok()
 }
 
 /// Where an issuer's metadata is. `None` where it cannot be told, which is a problem here or

@@ -57,13 +57,17 @@ pub(super) fn check_scopes(notes: &mut Notes, path: &str, scopes: &[String]) {
     notes.optional_list(path, scopes);
     notes.unique(path, scopes);
     for (index, scope) in scopes.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        notes.text(&path, scope);
-        if scope.contains(' ') {
-            notes.problem(path, "has a space; write each scope as an entry of its own");
-        } else if !scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
-            notes.problem(path, "has a character that scopes cannot have (RFC 6749 section 3.3)");
-        }
+        check_scope(notes, &format!("{path}[{index}]"), scope);
+    }
+}
+
+/// One of them.
+pub(super) fn check_scope(notes: &mut Notes, path: &str, scope: &str) {
+    notes.text(path, scope);
+    if scope.contains(' ') {
+        notes.problem(path, "has a space; write each scope as an entry of its own");
+    } else if !scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+        notes.problem(path, "has a character that scopes cannot have (RFC 6749 section 3.3)");
     }
 }
 

@@ -5,30 +5,44 @@
 //! member is an error and never a rule that silently is not there. What no rule
 //! permits is denied, so leaving something out can lock out and never let in.
 
+mod agents;
+mod analysis;
 mod compile;
+mod delegation;
 mod document;
 mod fetch;
+mod http_sse;
 mod introspection;
 mod issuers;
 mod keys;
 mod metadata;
+mod methods;
+mod policies;
 mod problem;
 mod proofs;
+mod rates;
+mod rule_text;
 mod rules;
+mod scopes;
 mod secrets;
 mod servers;
 mod sessions;
 mod shape;
 mod symmetric_keys;
+mod workloads;
 
 use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
 
 use crate::audit;
 use crate::gate::Enforcement;
 use crate::json::{self, JsonError};
-use crate::token::{Issuer, NonceKey};
+use crate::token::{Issuer, NonceKey, WorkloadIdentity};
 use crate::url;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use problem::did_you_mean;
 pub use problem::{ConfigError, Problem};
 pub use secrets::Secrets;
 
@@ -43,6 +57,8 @@ pub struct Loaded {
     pub enforcement: Enforcement,
     /// The authorization servers, in the order of their [`crate::token::IssuerId`]s.
     pub issuers: Vec<Issuer>,
+    /// The workloads that are known.
+    pub workload_identity: WorkloadIdentity,
     /// Keys for DPoP nonces of the scope [`crate::token::NonceScope::Cluster`], the first makes nonces, all of them check them. Empty where none are used.
     pub nonce_keys: Vec<NonceKey>,
     /// Names of the environment variables that the document takes secrets from.
@@ -59,14 +75,20 @@ pub struct Loaded {
 /// # Errors
 /// [`ConfigError`] with every problem found.
 pub fn load(json: &[u8], secrets: &Secrets) -> Result<Loaded, ConfigError> {
+    compile::compile(read_document(json)?, version(json), secrets)
+}
+
+/// Reads a document of any type as strictly as a configuration.
+///
+/// # Errors
+/// [`ConfigError`] with the first problem.
+pub(crate) fn read_document<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     if json.len() > MAX_DOCUMENT {
         return Err(ConfigError::one("", format!("larger than {MAX_DOCUMENT} bytes")));
     }
     let value =
         json::read(json).map_err(|error| ConfigError::one("", syntax_message(error, json)))?;
-    let document =
-        shape::read(&value).map_err(|misfit| ConfigError::one(misfit.path, misfit.message))?;
-    compile::compile(document, version(json), secrets)
+    shape::read(&value).map_err(|misfit| ConfigError::one(misfit.path, misfit.message))
 }
 
 /// The JSON Schema of the document, as text that ends in a line break.

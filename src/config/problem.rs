@@ -20,7 +20,7 @@ pub struct ConfigError {
 
 /// One thing wrong with a configuration, or in a [`super::Loaded`] one thing odd.
 /// Never repeats a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Where, such as `servers[0].tools.rules[1].scopes`; empty for the whole document.
     pub path: String,
@@ -57,8 +57,19 @@ impl ConfigError {
     }
 }
 
+/// The path of a member, whose name is in brackets where its dots or brackets would be taken
+/// for the path's.
+pub(super) fn member(path: &str, name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        format!("{path}[{name:?}]")
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
 /// `; did you mean …?` when a known name is near, else the empty text.
-pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(name, known) {
         Some(nearest) => format!("; did you mean `{nearest}`?"),
         None => String::new(),

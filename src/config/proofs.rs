@@ -39,12 +39,8 @@ pub(super) fn dpop(
         let message = "there are no proofs to have nonces: `mode` of `dpop` is `off`";
         notes.problem(format!("{path}.nonce.mode"), message);
     }
-    let mode = match dpop.mode {
-        Requirement::Required if relaxed => Requirement::Optional,
-        mode => mode,
-    };
     DpopPolicy {
-        mode,
+        mode: relax(dpop.mode, relaxed),
         algorithms: dpop.algorithms,
         proof_max_age,
         url: resource.to_owned(),
@@ -52,8 +48,8 @@ pub(super) fn dpop(
     }
 }
 
-/// What a server demands of tokens bound to certificates.
-pub(super) fn mtls(notes: &mut Notes, path: &str, mtls: Mtls) -> MtlsPolicy {
+/// What a server demands of tokens bound to certificates. `relaxed` as for [`dpop`].
+pub(super) fn mtls(notes: &mut Notes, path: &str, mtls: Mtls, relaxed: bool) -> MtlsPolicy {
     let certificate = match mtls.forwarded_by {
         None => CertificateSource::Connection,
         Some(trusted_hops) => {
@@ -72,7 +68,11 @@ pub(super) fn mtls(notes: &mut Notes, path: &str, mtls: Mtls) -> MtlsPolicy {
             CertificateSource::Forwarded { trusted_hops }
         }
     };
-    MtlsPolicy { mode: mtls.mode, certificate }
+    MtlsPolicy { mode: relax(mtls.mode, relaxed), certificate }
+}
+
+fn relax(mode: Requirement, relaxed: bool) -> Requirement {
+    if relaxed && mode == Requirement::Required { Requirement::Optional } else { mode }
 }
 
 /// The keys of nonces, and whether they are there if and only if a server needs them.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::compile::Notes;
-use super::document::{self, Match};
+use super::document::{self, DeniedObjects, Match};
 use super::issuers::{Known, KnownIssuer};
-use super::problem::did_you_mean;
+use super::policies::{Compiled, Policies};
 use super::url::{Authority, Url, ambiguity};
-use super::{metadata, proofs, rules, sessions};
+use super::{delegation, http_sse, metadata, proofs, rules, sessions};
 use crate::gate::Server;
 use crate::token::IntrospectedTokens;
 
@@ -19,11 +19,12 @@ pub(super) fn compile(
     notes: &mut Notes,
     servers: Vec<document::Server>,
     known: &Known,
+    policies: &mut Policies<'_>,
 ) -> Vec<Server> {
     let servers: Vec<(String, Server)> = (servers.into_iter().enumerate())
         .map(|(index, server)| (format!("servers[{index}]"), server))
         .filter_map(|(path, server)| {
-            Some((path.clone(), compile_one(notes, &path, server, known)?))
+            Some((path.clone(), compile_one(notes, &path, server, known, policies)?))
         })
         .collect();
     check_distinct(notes, &servers);
@@ -35,20 +36,27 @@ fn compile_one(
     path: &str,
     server: document::Server,
     known: &Known,
+    policies: &mut Policies<'_>,
 ) -> Option<Server> {
     let issuers = issuers(notes, &format!("{path}.issuers"), &server.issuers, known);
-    let unasked = issuers.iter().find(|issuer| issuer.introspected.is_none());
-    let policy = rules::compile(notes, path, &server, unasked.map(|issuer| issuer.name.as_str()));
+    let Compiled { policies, takes_unbound, takes_uncertified } =
+        policies.compile(notes, path, &server, &issuers);
+    let instance_header =
+        delegation::instance_header(notes, &format!("{path}.context"), &server.context, &issuers);
     let task_binding = sessions::task_binding(notes, &format!("{path}.tasks"), &server);
-    let relaxed = rules::take_unbound(&server);
-    let dpop = proofs::dpop(notes, &format!("{path}.dpop"), server.dpop, relaxed, &server.resource);
-    let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls);
+    let opens_sessions = policies.any(|policy| policy.allows_method("initialize"));
+    let dpop_path = format!("{path}.dpop");
+    let dpop = proofs::dpop(notes, &dpop_path, server.dpop, takes_unbound, &server.resource);
+    let mtls = proofs::mtls(notes, &format!("{path}.mtls"), server.mtls, takes_uncertified);
     check_audiences(notes, &format!("{path}.audiences"), &server.audiences, &server.resource);
     check_origins(notes, &format!("{path}.allowed_origins"), &server.allowed_origins);
     metadata::check(notes, &format!("{path}.metadata"), &server.metadata);
 
     let url = resource(notes, &format!("{path}.resource"), &server.resource)?;
     let (authorities, endpoint) = endpoint(notes, &format!("{path}.match"), server.r#match, &url);
+    let http_sse = server.http_sse.map(|http_sse| {
+        http_sse::compile(notes, &format!("{path}.http_sse"), http_sse, &url, &dpop, opens_sessions)
+    });
     let metadata_path = format!("{WELL_KNOWN}{}", url.path.trim_end_matches('/'));
     let identifiers: Vec<&str> =
         issuers.iter().flat_map(|issuer| &issuer.identifiers).map(String::as_str).collect();
@@ -61,6 +69,7 @@ fn compile_one(
         audiences: server.audiences,
         authorities,
         path: endpoint,
+        http_sse,
         issuers: issuers.iter().map(|issuer| issuer.id).collect(),
         dpop,
         mtls,
@@ -70,7 +79,10 @@ fn compile_one(
         metadata_document,
         scopes_supported: server.metadata.scopes_supported,
         task_binding,
-        policy,
+        policies,
+        instance_header,
+        hides_objects: server.denied_objects == DeniedObjects::Hidden,
+        step_up_challenges: issuers.iter().map(|issuer| (issuer.id, issuer.step_up)).collect(),
     })
 }
 
@@ -125,18 +137,22 @@ fn endpoint(
         "" => "/".to_owned(),
         path => path.to_owned(),
     });
-    let path = format!("{path}.path");
-    if !endpoint.starts_with('/') {
+    check_path(notes, &format!("{path}.path"), &endpoint);
+    (authorities, endpoint)
+}
+
+/// A path that requests are found by.
+pub(super) fn check_path(notes: &mut Notes, path: &str, text: &str) {
+    if !text.starts_with('/') {
         notes.problem(path, "must start with `/`");
-    } else if endpoint
+    } else if text
         .strip_prefix(WELL_KNOWN)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     {
         notes.problem(path, "is where metadata documents are served, without authentication");
-    } else if let Some(reason) = ambiguity(&endpoint) {
+    } else if let Some(reason) = ambiguity(text) {
         notes.problem(path, reason);
     }
-    (authorities, endpoint)
 }
 
 fn issuers<'k>(
@@ -145,21 +161,8 @@ fn issuers<'k>(
     names: &[String],
     known: &'k Known,
 ) -> Vec<&'k KnownIssuer> {
-    notes.list(path, names);
-    notes.unique(path, names);
-    let mut issuers: Vec<&KnownIssuer> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match known.get(name) {
-            Some(issuer) => issuers.push(issuer),
-            None => {
-                let hint = did_you_mean(name, known.keys().map(String::as_str));
-                notes.problem(
-                    format!("{path}[{index}]"),
-                    format!("no issuer is named {name:?}{hint}"),
-                );
-            }
-        }
-    }
+    let known: Vec<&KnownIssuer> = known.values().collect();
+    let issuers = rules::issuers(notes, path, names, &known);
     let mut opaque = issuers
         .iter()
         .filter(|issuer| issuer.introspected == Some(IntrospectedTokens::Opaque))
@@ -229,6 +232,12 @@ fn check_distinct(notes: &mut Notes, servers: &[(String, Server)]) {
             } else if let Some(first) = documents.insert((authority, &server.metadata_path), path) {
                 let url = format!("{authority}{}", server.metadata_path);
                 notes.problem(path, format!("its metadata at {url} is also that of {first}"));
+            }
+            let Some(http_sse) = &server.http_sse else { continue };
+            let messages = &http_sse.endpoint.path;
+            if let Some(first) = endpoints.insert((authority, messages), path) {
+                let path = format!("{path}.http_sse.messages_path");
+                notes.problem(path, format!("{authority}{messages} is also a path of {first}"));
             }
         }
     }

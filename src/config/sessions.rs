@@ -32,11 +32,6 @@ pub(super) fn keys(
     symmetric_keys::read(notes, PATH, keys, secrets, SealKey::MIN_BYTES, SealKey::new)
 }
 
-/// Whether a server has sessions.
-pub(super) fn are_open(server: &Server) -> bool {
-    allows(server, "initialize")
-}
-
 /// Who checks that a task of the server belongs to its caller.
 pub(super) fn task_binding(notes: &mut Notes, path: &str, server: &Server) -> TaskBinding {
     let Some(Tasks { binding }) = server.tasks else { return TaskBinding::default() };

@@ -11,7 +11,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::problem::did_you_mean;
+use super::problem::{did_you_mean, member};
 use crate::json::Value;
 
 /// Reads a `T`.
@@ -37,15 +37,20 @@ impl Misfit {
     }
 
     /// The same, seen from the object that it is in.
-    fn of_member(mut self, name: &str) -> Self {
-        let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        self.path = format!("{name}{separator}{}", self.path);
-        self
+    fn of_member(self, name: &str) -> Self {
+        let place = member("", name);
+        self.within(place.strip_prefix('.').unwrap_or(&place))
     }
 
     /// The same, seen from the array that it is in.
     fn of_element(self, index: usize) -> Self {
-        self.of_member(&format!("[{index}]"))
+        self.within(&format!("[{index}]"))
+    }
+
+    fn within(mut self, place: &str) -> Self {
+        let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{place}{separator}{}", self.path);
+        self
     }
 }
 

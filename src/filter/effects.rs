@@ -67,6 +67,10 @@ pub(super) fn apply(effects: Effects, phase: Phase) -> Action {
         return Action::Pause;
     }
     edit(MapType::HttpRequestHeaders, &effects.request_headers);
+    for (name, value) in &effects.filter_state {
+        // Nothing of it changes what was decided; what is missing there, nobody counts by.
+        let _ = hostcalls::set_property(vec![*name], Some(value.as_bytes()));
+    }
     if phase == Phase::RequestTrailers {
         for name in &effects.remove_request_trailers {
             let _ = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);

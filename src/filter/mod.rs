@@ -107,8 +107,16 @@ impl Root {
                         &format!("countersign: configuration: {warning}"),
                     );
                 }
-                let config::Loaded { enforcement, issuers, nonce_keys, version, .. } = loaded;
-                let mut worker = Worker::new(enforcement, issuers, nonce_keys, &version);
+                let config::Loaded {
+                    enforcement,
+                    issuers,
+                    workload_identity,
+                    nonce_keys,
+                    version,
+                    ..
+                } = loaded;
+                let mut worker =
+                    Worker::new(enforcement, issuers, workload_identity, nonce_keys, &version);
                 if worker.prepare(host).is_err() {
                     let message = "countersign: configuration rejected: it takes DPoP proofs, and \
                                    this host has no shared data to record their use";

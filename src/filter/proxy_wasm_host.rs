@@ -174,6 +174,10 @@ fn metric_name(counter: Counter) -> String {
         Counter::ReplayStoreFailed => "countersign.dpop.replay_store_failures".to_owned(),
         Counter::TokenCacheHit => "countersign.token_cache.hits".to_owned(),
         Counter::TokenCacheMiss => "countersign.token_cache.misses".to_owned(),
+        Counter::ShadowDenial { code } => format!("countersign.shadow.denials.{code}"),
+        Counter::Candidate { change } => format!("countersign.candidate.{change}"),
+        Counter::RollbackDecision => "countersign.rollback.decisions".to_owned(),
+        Counter::RollbackEnded => "countersign.rollback.ended".to_owned(),
         Counter::HostSelfCheckFailed => "countersign.host_self_check.failed".to_owned(),
     }
 }

@@ -4,13 +4,14 @@ use std::time::SystemTime;
 
 use super::headers::Headers;
 use super::server::HostMode;
+use super::verdict::Verdict;
 use super::worker::{Worker, elapsed_ms};
 use crate::audit::{self, Record, Text, hex};
 use crate::host::{Counter, Host};
 use crate::mcp::{Operation, Target};
-use crate::policy::Decision;
+use crate::policy::{Mode, Outcome, Reason, Side};
 use crate::reply::{Code, Denial};
-use crate::token::{Caller, Confirmation, Introspected};
+use crate::token::{Actor, Caller, Confirmation, Introspected, SubjectKind};
 
 /// The decision id when the host has no randomness. Such requests are denied.
 const NO_DECISION_ID: &str = "none";
@@ -65,9 +66,17 @@ impl Account {
             },
             outcome: "deny",
             code: Code::ClientDisconnected.as_str(),
+            mode: "enforce",
+            would_deny: None,
+            policy_reason: None,
+            refused_by: None,
             reason: None,
             rules: Vec::new(),
             policy_version: worker.policy_version.to_string(),
+            rollback: None,
+            candidate: None,
+            agent: None,
+            rate_limit: None,
             caller: None,
             server: None,
             http_method: headers.informative(":method").map(Text::new),
@@ -100,10 +109,29 @@ impl Account {
         });
     }
 
-    pub(super) fn judged(&mut self, decision: &Decision) {
+    pub(super) fn judged(&mut self, verdict: &Verdict) {
+        let Verdict { decision, unenforced, candidate, .. } = verdict;
         self.note(|record| {
             record.rules.clone_from(&decision.rules);
-            record.scopes_required = audit::scopes(&decision.required_scopes);
+            record.scopes_required = audit::list(&decision.required_scopes);
+            record.agent = decision.agent.as_deref().map(Text::new);
+            record.mode = match decision.mode {
+                Mode::Enforce => "enforce",
+                Mode::Shadow => "shadow",
+            };
+            let reason = match decision.outcome {
+                Outcome::Allow => None,
+                Outcome::Deny(reason) => Some(reason),
+            };
+            record.policy_reason = reason.map(Reason::as_str);
+            record.refused_by = reason.map(|reason| match reason.side() {
+                Side::Server => "server",
+                Side::User => "user",
+                Side::Agent => "agent",
+                Side::Delegation => "delegation",
+            });
+            record.would_deny = unenforced.as_ref().map(|denial| denial.code.as_str());
+            record.candidate.clone_from(candidate);
         });
     }
 
@@ -141,6 +169,15 @@ impl Account {
             self.deny(&Denial::new(Code::ClientDisconnected, reason), host);
         }
         let mut record = self.record.take()?;
+        if let Some(code) = record.would_deny {
+            host.count(Counter::ShadowDenial { code });
+        }
+        if let Some(candidate) = &record.candidate {
+            host.count(Counter::Candidate { change: candidate.change });
+        }
+        if record.rollback.is_some() {
+            host.count(Counter::RollbackDecision);
+        }
         record.decision_ms = elapsed_ms(self.started, self.decided.unwrap_or(self.started));
         record.total_ms = elapsed_ms(self.started, host.now());
         Some(record.to_json())
@@ -155,18 +192,33 @@ pub(super) enum Sender {
 }
 
 pub(super) fn caller_fields(
-    Caller { token, evidence, .. }: &Caller,
+    Caller { token, workload, evidence, .. }: &Caller,
     sender: Sender,
 ) -> audit::Caller {
     let Confirmation { key, certificate } = token.confirmation;
+    let text = |text: &Option<String>| text.as_deref().map(Text::new);
+    let actor = |Actor { issuer, subject, client_id }: &Actor| audit::Actor {
+        sub: text(subject),
+        client_id: text(client_id),
+        iss: text(issuer),
+    };
     audit::Caller {
         subject: Text::new(&token.subject),
+        subject_kind: match token.kind {
+            SubjectKind::User => "user",
+            SubjectKind::Workload => "workload",
+        },
         issuer: Text::new(&token.issuer_url),
         client_id: Text::new(&token.client_id),
+        actors: token.actors.iter().map(actor).collect(),
+        agent_instance: text(&token.agent.instance),
+        agent_version: text(&token.agent.version),
         token_id: token.token_id.as_ref().map(|id| hex(id.sha256())),
-        scopes_presented: audit::scopes(&token.scopes),
-        tenant: token.tenant.as_deref().map(Text::new),
-        acr: token.acr.as_deref().map(Text::new),
+        workload: workload.as_deref().map(|workload| Text::new(workload.as_str())),
+        scopes_presented: audit::list(&token.scopes),
+        roles: audit::list(&token.roles),
+        tenant: text(&token.tenant),
+        acr: text(&token.acr),
         sender: match (sender, key, certificate) {
             (Sender::Unproved, ..) => None,
             (Sender::Proved, None, None) => Some("bearer"),

@@ -1,9 +1,13 @@
 //! A request whose caller is known, and the session it is in.
 
+use std::rc::Rc;
+
 use super::arrival::Arrival;
 use super::headers::{HeaderEdit, Headers};
+use super::http_sse::Transport;
 use super::relay::Reading;
 use super::server::TaskBinding;
+use super::standing::Standing;
 use super::worker::Worker;
 use crate::host::{Host, HostError};
 use crate::mcp::{Asked, Id, Message, Operation, Principal, SessionSeals, Target, tasks};
@@ -17,6 +21,8 @@ pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 pub(super) struct Admitted {
     pub(super) arrival: Arrival,
     pub(super) caller: Caller,
+    /// The policy that judges the request, and who it judges.
+    pub(super) standing: Standing,
     /// The caller's token, where a rule may ask the issuer about it.
     pub(super) token: Option<Secret>,
     /// Whose sessions and tasks are the caller's.
@@ -64,9 +70,31 @@ impl Admitted {
             &arrival.server.resource,
         ]);
         let session = arrival.headers.session.as_deref();
-        let session = session.map(|sealed| open(sealed, &owner, &worker.sessions, host));
+        let seals = match arrival.transport {
+            Transport::StreamableHttp => &worker.sessions,
+            Transport::HttpSse => &*worker.sessions_in_url,
+        };
+        let session = session.map(|sealed| open(sealed, &owner, seals, host));
         let session = session.transpose()?;
-        Ok(Admitted { arrival, caller, token, owner, session })
+        let now = host.now();
+        let (policy, rollback) = arrival.server.policies.in_force(now);
+        let standing = Standing {
+            policy: Rc::clone(policy),
+            rollback: rollback.cloned(),
+            candidate: arrival.server.policies.candidate.clone(),
+            token: Rc::clone(&caller.token),
+            workload: caller.workload.clone(),
+            session: arrival.headers.session.clone(),
+            instance: arrival.instance.clone(),
+            now,
+        };
+        Ok(Admitted { arrival, caller, standing, token, owner, session })
+    }
+
+    /// The issuer confirmed the token, perhaps with less than it says.
+    pub(super) fn confirmed(&mut self, caller: Caller) {
+        self.standing.token = Rc::clone(&caller.token);
+        self.caller = caller;
     }
 
     /// What the answer to a message is read for; `None` for nothing.
@@ -74,10 +102,18 @@ impl Admitted {
         let (id, operation) = match message {
             Message::Request { id, operation, .. } => (id, operation),
             Message::Notification { .. } | Message::Response { .. } => {
-                return self.session.as_ref().map(|_| Reading::Watched { id: None });
+                return match self.arrival.transport {
+                    Transport::HttpSse => Some(Reading::Accepted { id: None }),
+                    Transport::StreamableHttp => {
+                        self.session.as_ref().map(|_| Reading::Watched { id: None })
+                    }
+                };
             }
         };
         let id = id.clone();
+        if self.arrival.transport == Transport::HttpSse {
+            return Some(Reading::Accepted { id: Some(id) });
+        }
         if let Some(asked) = Asked::of(&operation.method) {
             return Some(Reading::Asked { asked, id });
         }
@@ -120,7 +156,12 @@ impl Admitted {
     /// What makes of the caller's session the server's.
     pub(super) fn session_edit(&self) -> Option<HeaderEdit> {
         let Session { id, .. } = self.session.as_ref()?;
-        Some(HeaderEdit::Set(SESSION_HEADER, id.clone()))
+        Some(match (self.arrival.transport, &self.arrival.server.http_sse) {
+            (Transport::HttpSse, Some(http_sse)) => {
+                HeaderEdit::Set(":path", http_sse.endpoint.target(id))
+            }
+            _ => HeaderEdit::Set(SESSION_HEADER, id.clone()),
+        })
     }
 }
 

@@ -5,14 +5,19 @@ use std::rc::Rc;
 
 use super::denials::{challenge, refused, rejected};
 use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
+use super::http_sse::{HttpSse, Transport};
 use super::relay::Reading;
 use super::server::Server;
+use super::worker::Worker;
+use super::workloads::{Workload, WorkloadSources};
 use crate::mcp::{
-    Era, MODERN_VERSION, PARAM_PREFIX, ParamLine, Refusal, RefusalReason, StandardHeaders,
+    Era, MODERN_VERSION, MessageEndpoint, PARAM_PREFIX, ParamLine, Refusal, RefusalReason,
+    StandardHeaders,
 };
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
 use crate::token::{
-    CertificateDigest, Credential, PeerConnection, ProofError, Requirement, Scheme, TokenError,
+    CertificateDigest, Credential, Demands, PeerConnection, ProofError, Requirement, Scheme,
+    TokenError,
 };
 
 /// Headers that are ours to set. Whoever sends one is forging it.
@@ -57,6 +62,10 @@ const LEGACY_ONLY: [&str; 2] = ["mcp-session-id", "last-event-id"];
 /// half as long again.
 const MAX_SESSION_LEN: usize = 4 * 1024;
 
+/// Longest name of an agent's instance, in bytes. UUIDs and names of pods are meant, and a
+/// claim must say the same.
+const MAX_INSTANCE_LEN: usize = 256;
+
 /// Most `Mcp-Param-*` headers. Each is a parameter of one tool that somebody routes by, so
 /// a handful is many; Envoy's own limit is 100 headers in all.
 const MAX_PARAMS: usize = 64;
@@ -69,26 +78,52 @@ const MAX_PARAMS_LEN: usize = 16 * 1024;
 pub(super) enum Destination {
     /// To the metadata document of a server.
     Metadata(Rc<Server>),
-    /// To the endpoint of a server.
-    Endpoint(Rc<Server>),
+    /// To a server.
+    Endpoint(Rc<Server>, Place),
+}
+
+/// Where at a server a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To its endpoint.
+    Endpoint,
+    /// To where messages of HTTP+SSE are posted.
+    Messages,
 }
 
 /// A request to an MCP endpoint whose form is right. Its bearer token is not verified.
 pub(super) struct Arrival {
     pub(super) server: Rc<Server>,
     pub(super) method: HttpMethod,
+    pub(super) transport: Transport,
     pub(super) headers: McpHeaders,
+    /// The instance of the agent that the request says it is of.
+    pub(super) instance: Option<String>,
     /// What the MCP server must not see.
     pub(super) strip: Vec<HeaderEdit>,
 }
 
 impl Arrival {
     /// What the answer to a request without a body is read for; `None` for nothing.
-    pub(super) fn reading(&self) -> Option<Reading> {
+    pub(super) fn reading(&self, worker: &Worker) -> Option<Reading> {
         match self.method {
+            HttpMethod::Get if self.transport == Transport::HttpSse => {
+                Some(Reading::Opens(Rc::clone(&worker.sessions_in_url)))
+            }
             HttpMethod::Get if self.headers.resumes => Some(Reading::Replayed),
             HttpMethod::Get => Some(Reading::Watched { id: None }),
             HttpMethod::Post | HttpMethod::Delete => None,
+        }
+    }
+
+    /// What the server demands of the caller. A proof names the URL it goes to.
+    pub(super) fn demands(&self) -> Demands<'_> {
+        let demands = self.server.demands();
+        match (self.transport, self.method, &self.server.http_sse) {
+            (Transport::HttpSse, HttpMethod::Post, Some(HttpSse { dpop, .. })) => {
+                Demands { dpop, ..demands }
+            }
+            _ => demands,
         }
     }
 }
@@ -121,7 +156,8 @@ pub(super) struct McpHeaders {
     method: Option<String>,
     name: Option<String>,
     params: Vec<ParamLine>,
-    /// Of the legacy era: in the modern one the header means nothing.
+    /// Of the legacy era: in the modern one the header means nothing. Over HTTP+SSE it is
+    /// what the URL says.
     pub(super) session: Option<String>,
     /// Whether `Last-Event-ID` is present.
     resumes: bool,
@@ -159,7 +195,14 @@ pub(super) fn destination(
     candidates
         .clone()
         .find(|server| server.path == path)
-        .map(|server| Destination::Endpoint(Rc::clone(server)))
+        .map(|server| Destination::Endpoint(Rc::clone(server), Place::Endpoint))
+        .or_else(|| {
+            let takes_messages = |http_sse: &HttpSse| http_sse.endpoint.path == path;
+            candidates
+                .clone()
+                .find(|server| server.http_sse.as_ref().is_some_and(takes_messages))
+                .map(|server| Destination::Endpoint(Rc::clone(server), Place::Messages))
+        })
         .or_else(|| {
             candidates
                 .clone()
@@ -193,8 +236,10 @@ pub(super) fn check_form(
     headers: &Headers,
     end: bool,
     server: &Rc<Server>,
+    place: Place,
+    workloads: &WorkloadSources,
 ) -> Result<Arrival, Denial> {
-    read_form(headers, end, server).map_err(|denial| match denial.code {
+    read_form(headers, end, server, place, workloads).map_err(|denial| match denial.code {
         // By its code a client of the modern era tells that the server is of it too.
         Code::HeaderRepeated | Code::HeaderMalformed if claims_modern(headers) => {
             let error = RpcError { code: HEADER_MISMATCH, ..denial.code.rpc_error() };
@@ -216,7 +261,13 @@ fn claims_modern(headers: &Headers) -> bool {
     lines.any(|line| line.trim_ascii() == MODERN_VERSION.as_bytes())
 }
 
-fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arrival, Denial> {
+fn read_form(
+    headers: &Headers,
+    end: bool,
+    server: &Rc<Server>,
+    place: Place,
+    workloads: &WorkloadSources,
+) -> Result<Arrival, Denial> {
     for name in SINGLE {
         single(headers, name)?;
     }
@@ -224,18 +275,21 @@ fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arriva
     if server.dpop.mode == Requirement::Off {
         single(headers, "dpop")?;
     }
-    refuse_underscores(headers)?;
+    refuse_underscores(headers, server)?;
     if headers.has("upgrade") || headers.has(":protocol") {
         return Err(Denial::new(Code::UpgradeRefused, "the request asks for an upgrade"));
     }
     let method = match required(headers, ":method")? {
         "POST" => HttpMethod::Post,
+        _ if place == Place::Messages => {
+            return Err(Denial::new(Code::PostOnly, "messages of HTTP+SSE are posted"));
+        }
         "GET" => HttpMethod::Get,
         "DELETE" => HttpMethod::Delete,
         _ => return Err(Denial::new(Code::MethodNotAllowed, "an HTTP method MCP does not use")),
     };
     let is_modern = claims_modern(headers);
-    let mcp = McpHeaders {
+    let mut mcp = McpHeaders {
         protocol_version: owned(headers, "mcp-protocol-version")?,
         method: owned(headers, "mcp-method")?,
         name: owned(headers, "mcp-name")?,
@@ -243,30 +297,46 @@ fn read_form(headers: &Headers, end: bool, server: &Rc<Server>) -> Result<Arriva
         session: if is_modern { None } else { session(headers)? },
         resumes: headers.has("last-event-id"),
     };
+    let instance = match &server.instance_header {
+        Some(name) => visible(headers, name, MAX_INSTANCE_LEN)?,
+        None => None,
+    };
     check_origin(headers, server)?;
     check_query(headers)?;
     match method {
         HttpMethod::Post => check_message_headers(headers, end)?,
         HttpMethod::Get | HttpMethod::Delete => {
             check_session_headers(&mcp, end)?;
-            if method == HttpMethod::Get {
+            if method == HttpMethod::Get && server.http_sse.is_none() {
                 check_is_no_http_sse(headers, &mcp)?;
             }
         }
     }
-    let mut strip = to_strip(headers, is_modern);
+    let transport = match (method, place) {
+        (HttpMethod::Post, Place::Messages) => {
+            mcp.session = Some(session_in_url(headers, &mcp)?);
+            Transport::HttpSse
+        }
+        // Clients that lost the stream say which revision they speak when they open another.
+        (HttpMethod::Get, _) if server.http_sse.is_some() && mcp.session.is_none() => {
+            Transport::HttpSse
+        }
+        _ => Transport::StreamableHttp,
+    };
+    let mut strip = to_strip(headers, is_modern, workloads.jwt_svid_header.as_deref());
     if method == HttpMethod::Post && headers.informative("content-type") != Some(JSON) {
         // One spelling for servers that do not all know the others.
         strip.push(HeaderEdit::Set("content-type", JSON.to_owned()));
     }
-    Ok(Arrival { server: Rc::clone(server), method, headers: mcp, strip })
+    Ok(Arrival { server: Rc::clone(server), method, transport, headers: mcp, instance, strip })
 }
 
 /// CGI and WSGI servers read an underscore in a name as a hyphen (RFC 3875 section
 /// 4.1.18), so this would be a second line of a header that was read without it.
-fn refuse_underscores(headers: &Headers) -> Result<(), Denial> {
+fn refuse_underscores(headers: &Headers, server: &Server) -> Result<(), Denial> {
+    let instance = server.instance_header.as_deref();
     let is_read = |name: &str| {
-        SINGLE.iter().any(|single| canonical(name).eq(single.bytes()))
+        SINGLE.iter().copied().chain(instance).any(|single| is_spelling(name, single))
             || canonical(name).take(MCP_PREFIX.len()).eq(MCP_PREFIX.bytes())
     };
     match headers.names().find(|name| name.contains('_') && is_read(name)) {
@@ -280,16 +350,36 @@ const MCP_PREFIX: &str = "mcp-";
 
 /// MCP 2025-11-25, "Session Management": visible ASCII.
 fn session(headers: &Headers) -> Result<Option<String>, Denial> {
-    let Some(session) = owned(headers, "mcp-session-id")? else { return Ok(None) };
+    visible(headers, "mcp-session-id", MAX_SESSION_LEN)
+}
+
+/// A header that names something: at most that many visible characters, no list.
+fn visible(headers: &Headers, name: &str, most: usize) -> Result<Option<String>, Denial> {
+    let Some(value) = owned(headers, name)? else { return Ok(None) };
     // A list joined on the way (RFC 9110 section 5.3) is two lines in one.
-    if session.contains(',') {
-        return Err(Denial::new(Code::HeaderRepeated, "mcp-session-id has a comma"));
+    if value.contains(',') {
+        return Err(Denial::new(Code::HeaderRepeated, format!("{name} has a comma")));
     }
-    let is_visible = session.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_visible || !(1..=MAX_SESSION_LEN).contains(&session.len()) {
-        return Err(Denial::new(Code::HeaderMalformed, "mcp-session-id can be no session id"));
+    let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_visible || !(1..=most).contains(&value.len()) {
+        let reason = format!("{name} is not 1 to {most} visible characters");
+        return Err(Denial::new(Code::HeaderMalformed, reason));
     }
-    Ok(Some(session))
+    Ok(Some(value))
+}
+
+/// The session of a message of HTTP+SSE, as its URL says it: empty where it does not. Whether
+/// there is such a session is told after it is known who asks.
+fn session_in_url(headers: &Headers, mcp: &McpHeaders) -> Result<String, Denial> {
+    if mcp.standard().claimed_era() == Some(Era::Modern) {
+        return Err(Denial::new(Code::VersionUnsupported, "2026-07-28 has no HTTP+SSE"));
+    }
+    if mcp.session.is_some() {
+        return Err(Denial::new(Code::HeaderMalformed, "HTTP+SSE has no mcp-session-id"));
+    }
+    let target = required(headers, ":path")?;
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    Ok(MessageEndpoint::sealed(query).to_owned())
 }
 
 /// The `Mcp-Param-*` headers (SEP-2243), bounded before anybody decodes them.
@@ -316,12 +406,14 @@ pub(super) struct Credentials {
     pub(super) token: String,
     pub(super) proof: Option<String>,
     pub(super) certificate: Option<CertificateDigest>,
+    pub(super) workload: Workload,
 }
 
 /// Reads the credential (RFC 6750 section 2.1, RFC 9449 section 7.1, RFC 8705 section 3).
 pub(super) fn credentials(
     headers: &Headers,
     server: &Server,
+    workloads: &WorkloadSources,
     peer: &dyn Fn() -> PeerConnection,
 ) -> Result<Credentials, Denial> {
     let takes_proofs = server.dpop.mode != Requirement::Off;
@@ -359,14 +451,19 @@ pub(super) fn credentials(
             .map_err(|error| rejected(error.into(), server, || None))?
             .map(str::to_owned),
     };
-    let certificate = match server.mtls.mode {
-        Requirement::Off => None,
-        _ => server
-            .mtls
-            .presented(&peer(), &headers.lines(FORWARDED_CERTIFICATE))
-            .map_err(|error| rejected(error, server, || None))?,
+    // The host is asked only where something depends on it: it is for every request.
+    let peer = match server.mtls.mode {
+        Requirement::Off if !workloads.are_on_connection(server) => PeerConnection::default(),
+        _ => peer(),
     };
-    Ok(Credentials { scheme, token: token.to_owned(), proof, certificate })
+    let certificate = server
+        .mtls
+        .presented(&peer, &headers.lines(FORWARDED_CERTIFICATE))
+        .map_err(|error| rejected(error, server, || None))?;
+    let workload = workloads
+        .read(headers, server, peer)
+        .map_err(|error| rejected(error.into(), server, || None))?;
+    Ok(Credentials { scheme, token: token.to_owned(), proof, certificate, workload })
 }
 
 impl Credentials {
@@ -378,6 +475,7 @@ impl Credentials {
             proof: self.proof.as_deref(),
             method: method.as_str(),
             certificate: self.certificate,
+            workload: self.workload.brought(),
         }
     }
 }
@@ -499,10 +597,13 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn to_strip(headers: &Headers, is_modern: bool) -> Vec<HeaderEdit> {
+/// `jwt_svid` is the header of JWT-SVIDs, a credential like the others.
+fn to_strip(headers: &Headers, is_modern: bool, jwt_svid: Option<&str>) -> Vec<HeaderEdit> {
     let mut names: Vec<&str> = Vec::new();
     let is_ignored = |name: &str| is_modern && LEGACY_ONLY.contains(&name);
-    for name in headers.names().filter(|name| is_stripped(name) || is_ignored(name)) {
+    let is_svid = |name: &str| jwt_svid.is_some_and(|header| is_spelling(name, header));
+    let is_out = |name: &str| is_stripped(name) || is_svid(name) || is_ignored(name);
+    for name in headers.names().filter(|name| is_out(name)) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -510,14 +611,26 @@ fn to_strip(headers: &Headers, is_modern: bool) -> Vec<HeaderEdit> {
     names.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
 }
 
+/// Whether a request header of that name has a meaning here already, so that none can be
+/// configured to be read as something else.
+#[must_use]
+pub fn is_known_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SINGLE.contains(&name.as_str()) || name.starts_with(MCP_PREFIX) || is_stripped(&name)
+}
+
 fn is_stripped(name: &str) -> bool {
-    let is = |other: &&str| name.len() == other.len() && canonical(name).eq(other.bytes());
-    NEVER_FORWARDED.iter().any(is) || is_ours(name)
+    NEVER_FORWARDED.iter().any(|other| is_spelling(name, other)) || is_ours(name)
 }
 
 pub(super) fn is_ours(name: &str) -> bool {
     name.len() >= OUR_PREFIX.len()
         && canonical(name).zip(OUR_PREFIX.bytes()).all(|(one, other)| one == other)
+}
+
+/// Whether some server takes the one name for the other, which is lowercase.
+fn is_spelling(name: &str, of: &str) -> bool {
+    name.len() == of.len() && canonical(name).eq(canonical(of))
 }
 
 /// Underscores count as hyphens: CGI and WSGI servers cannot tell them apart

@@ -1,12 +1,16 @@
 //! From what the parser and the policy say to what the client is answered.
 
 use super::server::Server;
+use super::step_up::{newer_token, step_up};
+use super::verdict::Purpose;
+use crate::host::{Host, HostError};
 use crate::mcp::{
     Era, Id, MODERN_VERSION, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target,
 };
-use crate::policy::{Decision, Outcome, Reason};
+use crate::policy::{Decision, Identity, Reason};
+use crate::rate::Verdict;
 use crate::reply::{Challenge, ChallengeError, Code, Denial, RpcError};
-use crate::token::{ProofError, Requirement, TokenError};
+use crate::token::{AccessToken, ProofError, Requirement, TokenError, WorkloadError};
 
 /// What to authenticate with at a server.
 pub(super) fn challenge(server: &Server, error: Option<ChallengeError>) -> Challenge {
@@ -33,6 +37,7 @@ pub(super) fn rejected(
         TokenError::KeysUnavailable
         | TokenError::IntrospectionUnavailable
         | TokenError::RevocationsUnavailable
+        | TokenError::Workload(WorkloadError::BundleUnavailable)
         | TokenError::Proof(ProofError::NotRecorded) => {
             Denial::new(Code::Unavailable(error.code()), reason)
         }
@@ -46,6 +51,21 @@ pub(super) fn rejected(
             .with_challenge(challenge(server, Some(ChallengeError::InvalidDpopProof))),
         _ => Denial::new(Code::TokenInvalid(error.code()), reason)
             .with_challenge(challenge(server, Some(ChallengeError::InvalidToken))),
+    }
+}
+
+/// A credential that its issuer vouches for, and that is not acceptable all the same.
+pub(super) fn rejected_token(
+    error: TokenError,
+    token: &AccessToken,
+    server: &Server,
+    nonce: impl FnOnce() -> Option<String>,
+    host: &dyn Host,
+) -> Denial {
+    match newer_token(token, server, host.now()).filter(|_| error == TokenError::Revoked) {
+        Some(wanted) => Denial::new(Code::TokenInvalid(error.code()), error.to_string())
+            .with_challenge(challenge(server, Some(wanted))),
+        None => rejected(error, server, nonce),
     }
 }
 
@@ -73,54 +93,142 @@ pub(super) fn refused(refusal: Refusal) -> Denial {
     Denial::new(code, text).with_id(refusal.id).with_error(error)
 }
 
-/// The denial a decision asks for, in the shape the caller's side understands.
+/// The denial a decision asks for, in the shape the caller's side understands. What is made
+/// to be answered is sent: challenges to authenticate better are counted.
 pub(super) fn denial(
     decision: &Decision,
     server: &Server,
+    identity: &Identity<'_>,
     operation: &Operation,
     request: Option<(&Id, Era)>,
+    purpose: Purpose,
+    host: &dyn Host,
 ) -> Option<Denial> {
-    let Outcome::Deny(reason) = decision.outcome else { return None };
-    let id = request.map(|(id, _)| id.clone());
-    let denied = match (reason, request) {
-        (Reason::MissingScope, _) => {
-            let challenge = Challenge {
-                scopes: decision.required_scopes.clone(),
-                ..challenge(server, Some(ChallengeError::InsufficientScope))
-            };
-            Denial::new(Code::ScopeMissing, "the token lacks a scope of the operation")
-                .with_challenge(challenge)
-        }
-        (Reason::DpopRequired, _) => {
-            Denial::new(Code::DpopRequired, "the operation takes a DPoP-bound token")
-                .with_challenge(challenge(server, Some(ChallengeError::InvalidToken)))
-        }
-        (_, None) => Denial::new(Code::NotificationDenied, "the notification is not allowed"),
-        (Reason::MethodNotAllowed, Some((_, Era::Modern))) => {
-            Denial::new(Code::MethodUnknown, "the method is not allowed")
-        }
-        (Reason::MethodNotAllowed, Some((_, Era::Legacy))) => {
-            Denial::new(Code::MethodDenied, "the method is not allowed")
-        }
-        (Reason::NoRule, Some(_)) => Denial::new(Code::ObjectUnknown, "no rule names the object")
-            .with_error(RpcError::new(-32602, unknown_object(&operation.target))),
+    let reason = decision.enforced_denial()?;
+    let denied = match reason {
+        Reason::StepUp => step_up(decision, server, identity, purpose, host),
+        Reason::MethodNotAllowed => method_not_allowed(request.map(|(_, era)| era)),
+        _ => another_token(reason, decision, server).unwrap_or_else(|| {
+            // What is not answered cannot be answered as if the object did not exist.
+            match request.filter(|_| server.hides_objects && names_object(&operation.target)) {
+                Some(_) => hidden(reason, &operation.target),
+                None => not_permitted(reason),
+            }
+        }),
     };
-    Some(denied.with_id(id))
+    Some(denied.with_id(request.map(|(id, _)| id.clone())))
 }
 
-/// The denial of what belongs to a session and carries no operation: `not_allowed`, unless
-/// something better than a closed door can be said.
+/// The denial of what belongs to a session and carries no operation: `not_allowed` where
+/// there are no sessions.
 pub(super) fn session_denial(
     decision: &Decision,
     server: &Server,
     not_allowed: Code,
 ) -> Option<Denial> {
-    let Outcome::Deny(reason) = decision.outcome else { return None };
+    let reason = decision.enforced_denial()?;
     Some(match reason {
-        Reason::DpopRequired => Denial::new(Code::DpopRequired, "sessions take a DPoP-bound token")
-            .with_challenge(challenge(server, Some(ChallengeError::InvalidToken))),
-        _ => Denial::new(not_allowed, "sessions are not allowed by policy"),
+        Reason::MethodNotAllowed => Denial::new(not_allowed, "sessions are not allowed by policy"),
+        _ => another_token(reason, decision, server).unwrap_or_else(|| not_permitted(reason)),
     })
+}
+
+/// The denial of an operation that comes too often, or that cannot be counted.
+pub(super) fn rate_denial(verdict: Result<Verdict, HostError>, id: Option<&Id>) -> Option<Denial> {
+    let denied = match verdict {
+        Ok(Verdict::Taken) => return None,
+        Ok(Verdict::Limited { limit, retry_after }) => {
+            Denial::new(Code::RateLimited(retry_after.into()), format!("more often than {limit}"))
+        }
+        Err(HostError) => Denial::new(Code::HostFailure, "the host cannot count rates"),
+    };
+    Some(denied.with_id(id.cloned()))
+}
+
+/// The denial that says which token would do, if another one would.
+fn another_token(reason: Reason, decision: &Decision, server: &Server) -> Option<Denial> {
+    let (code, error) = match reason {
+        Reason::MissingScope | Reason::AgentMissingScope => {
+            (Code::ScopeMissing, ChallengeError::InsufficientScope)
+        }
+        Reason::DpopRequired => (Code::DpopRequired, ChallengeError::InvalidToken),
+        // RFC 8705 section 3 has no error of its own for it.
+        Reason::CertificateRequired => (Code::CertificateRequired, ChallengeError::InvalidToken),
+        _ => return None,
+    };
+    let mut challenge = challenge(server, Some(error));
+    if code == Code::ScopeMissing {
+        challenge.scopes.clone_from(&decision.required_scopes);
+    }
+    Some(Denial::new(code, words(reason)).with_challenge(challenge))
+}
+
+/// `era` is that of the request; a notification has none.
+fn method_not_allowed(era: Option<Era>) -> Denial {
+    let code = match era {
+        Some(Era::Modern) => Code::MethodUnknown,
+        Some(Era::Legacy) => Code::MethodDenied,
+        None => Code::NotificationDenied,
+    };
+    Denial::new(code, words(Reason::MethodNotAllowed))
+}
+
+fn hidden(reason: Reason, target: &Target) -> Denial {
+    let code = match reason {
+        Reason::NoRule => Code::ObjectUnknown,
+        _ => Code::ObjectHidden(reason.as_str()),
+    };
+    Denial::new(code, words(reason)).with_error(RpcError::new(-32602, unknown_object(target)))
+}
+
+fn not_permitted(reason: Reason) -> Denial {
+    Denial::new(Code::NotPermitted(reason.as_str()), words(reason))
+}
+
+/// Whether an operation is about something that could as well not exist.
+fn names_object(target: &Target) -> bool {
+    match target {
+        Target::Tool(_) | Target::Prompt(_) | Target::Resource(_) | Target::ResourceTemplate(_) => {
+            true
+        }
+        Target::Subscription { resources, .. } => !resources.is_empty(),
+        Target::None | Target::Task(_) => false,
+    }
+}
+
+/// A reason in words, for the record.
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::MethodNotAllowed => "the method is not allowed",
+        Reason::NoRule => "no rule names the object",
+        Reason::Denied => "a rule denies the object",
+        Reason::MissingScope => "the token lacks a scope of the operation",
+        Reason::DpopRequired => "the operation takes a DPoP-bound token",
+        Reason::CertificateRequired => "the operation takes a certificate-bound token",
+        Reason::MissingRole => "the user has none of the rule's roles",
+        Reason::MissingGroup => "the user is in none of the rule's groups",
+        Reason::TenantNotAllowed => "the rule is for other tenants",
+        Reason::SubjectNotAllowed => "the rule is for other users",
+        Reason::IssuerNotAllowed => "the rule is for other issuers",
+        Reason::WorkloadNotAllowed => "the rule grants nothing to this workload",
+        Reason::Indistinct => "the token does not tell user and agent apart",
+        Reason::StepUp => "the user has to authenticate again, or better",
+        Reason::AgentUnknown => "the agent is not in the catalogue",
+        Reason::AgentMismatch => "token and workload name different agents",
+        Reason::AgentServer => "the agent may not use the server",
+        Reason::AgentObject => "the agent may not use the object",
+        Reason::AgentScope => "the agent may not use a scope of the operation",
+        Reason::AgentMissingScope => "the token lacks a scope of the agent",
+        Reason::AgentNotAllowed => "the rule is for other agents",
+        Reason::AgentVersion => "the version of the agent is not accepted",
+        Reason::AgentInstance => "the instance of the agent is not known",
+        Reason::ChainTooLong => "the chain of actors is too long",
+        Reason::ActorNotAllowed => "the server does not take the current actor",
+        Reason::PriorActorNotAllowed => "the server does not take a prior actor",
+        Reason::MayNotAct => "the token names another who may act for the user",
+        Reason::NoConsent => "the user did not consent to the server or the agent",
+        Reason::OtherContext => "the token is for another session, task or instance",
+    }
 }
 
 /// The MCP servers' own words for what does not exist, so that a denial tells no more.

@@ -89,6 +89,8 @@ pub trait Buffer {
 pub struct Effects {
     /// Changes to the request's headers. Only made while the host still allows them.
     pub request_headers: Vec<HeaderEdit>,
+    /// Properties to set, for Envoy's filters behind us. Comes with the request's headers.
+    pub filter_state: Vec<(&'static str, String)>,
     /// Names of request trailers to remove.
     pub remove_request_trailers: Vec<String>,
     /// Changes to the response's headers.

@@ -28,31 +28,49 @@ mod arrival;
 mod denials;
 mod event;
 mod headers;
+mod http_sse;
+mod policies;
+mod rates;
+#[cfg(not(target_arch = "wasm32"))]
+mod rehearsal;
 mod relay;
 mod server;
+mod standing;
+mod step_up;
+mod told;
+mod verdict;
 mod worker;
+mod workloads;
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+pub use arrival::is_known_header;
 pub use event::{Buffer, Effects, Event, Flow, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
-pub use server::{AuditSettings, Enforcement, HostMode, Server, TaskBinding};
+pub use http_sse::HttpSse;
+pub use policies::{NamedPolicy, Policies, Rollback};
+#[cfg(not(target_arch = "wasm32"))]
+pub use rehearsal::{CallerHeaders, Rehearsal};
+pub use server::{AuditSettings, Enforcement, HostMode, Server, StepUpChallenge, TaskBinding};
 pub use worker::Worker;
+pub use workloads::WorkloadSources;
 
-use account::{Account, Sender, caller_fields, object};
+use account::{Account, Sender, caller_fields};
 use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
-    Arrival, Credentials, Destination, HttpMethod, check_form, credentials, destination, is_ours,
+    Arrival, Credentials, Destination, HttpMethod, Place, check_form, credentials, destination,
+    is_ours,
 };
-use denials::{denial, refused, rejected, session_denial};
-use headers::encode_value;
-use relay::{Reading, Relay, Viewer};
+use denials::{denial, refused, rejected, rejected_token, session_denial};
+use rates::Exceeded;
+use relay::{Reading, Refused, Relay, Viewer};
+use verdict::Verdict;
 
 use crate::audit::{Text, digest};
 use crate::host::Host;
 use crate::mcp::{Era, Message, Operation, Principal, read_message_and_params};
-use crate::policy::{self, Decision, Form, Introspect};
+use crate::policy::{Decision, Form, Introspect, Mode, ServerPolicy};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
 use crate::token::{Outcome, PeerConnection, Recency, Secret, Wait, Waited};
 
@@ -72,6 +90,9 @@ pub struct Gate {
     account: Account,
     /// For the client's next proof; goes out with whatever answers this request.
     nonce: Option<String>,
+    /// Whether the client reads JSON-RPC out of the answer to this request. That to a message
+    /// of HTTP+SSE it takes for a receipt, unless it is an error of HTTP.
+    answered_here: bool,
 }
 
 /// How far the stream has come. Every variant but the last two withholds the request.
@@ -138,7 +159,7 @@ impl Gate {
     /// A gate at which nothing has arrived.
     #[must_use]
     pub fn new() -> Self {
-        Gate { state: State::Arriving, account: Account::new(), nonce: None }
+        Gate { state: State::Arriving, account: Account::new(), nonce: None, answered_here: true }
     }
 
     /// Takes what happened, says what to do.
@@ -215,6 +236,7 @@ impl Gate {
                 self.account.deny(&denial, host);
                 let nonce = self.nonce.take();
                 let denial = if denial.has_nonce() { denial } else { denial.with_nonce(nonce) };
+                let denial = if self.answered_here { denial } else { denial.out_of_band() };
                 let reply = denial.reply(self.account.decision_id());
                 Effects { reply: Some(reply), ..Effects::default() }
             }
@@ -259,12 +281,13 @@ impl Gate {
         if worker.is_host_unsupported() {
             return Err(Denial::new(Code::HostUnsupported, "the host failed the hold self-check"));
         }
-        let server = match destination(headers, &worker.servers)? {
+        let (server, place) = match destination(headers, &worker.servers)? {
             Destination::Metadata(server) => return self.serve_metadata(headers, &server, host),
-            Destination::Endpoint(server) => server,
+            Destination::Endpoint(server, place) => (server, place),
         };
+        self.answered_here = place == Place::Endpoint;
         self.account.note(|record| record.server = Some(server.resource.clone()));
-        let arrival = check_form(headers, end, &server)?;
+        let arrival = check_form(headers, end, &server, place, &worker.workloads)?;
         self.account.note(|record| {
             record.revision = arrival.headers.revision().map(Text::new);
             record.session =
@@ -276,7 +299,7 @@ impl Gate {
                 "the host does not tell what it received, so a hang would go unseen",
             ));
         }
-        let credentials = credentials(headers, &server, peer)?;
+        let credentials = credentials(headers, &server, &worker.workloads, peer)?;
         let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
         let hold = HoldWatch {
             baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),
@@ -310,17 +333,22 @@ impl Gate {
         let server = Rc::clone(&arrival.server);
         let outcome = worker.authenticator.authenticate(
             &credentials.brought(arrival.method),
-            &server.demands(),
+            &arrival.demands(),
             waited,
             host,
         );
         match outcome {
             Outcome::Verified(caller) => {
-                let token = server.policy.may_introspect().then(|| Secret::new(credentials.token));
+                let token = server
+                    .policies
+                    .any(ServerPolicy::may_introspect)
+                    .then(|| Secret::new(credentials.token));
                 self.nonce.clone_from(&caller.nonce);
                 self.account
                     .note(|record| record.caller = Some(caller_fields(&caller, Sender::Proved)));
                 let admitted = Admitted::new(arrival, caller, token, worker, host)?;
+                let rollback = admitted.standing.rollback.as_deref().map(str::to_owned);
+                self.account.note(|record| record.rollback = rollback);
                 self.authenticated(admitted, hold, waited, worker, host)
             }
             Outcome::Waits(wait) => {
@@ -331,9 +359,10 @@ impl Gate {
             }
             Outcome::Rejected(error) => Err(rejected(error, &server, || None)),
             Outcome::Refused(caller, error) => {
-                let caller = caller_fields(&caller, Sender::Unproved);
-                self.account.note(|record| record.caller = Some(caller));
-                Err(rejected(error, &server, || worker.authenticator.nonce(&server.dpop, host)))
+                let fields = caller_fields(&caller, Sender::Unproved);
+                self.account.note(|record| record.caller = Some(fields));
+                let nonce = || worker.authenticator.nonce(&server.dpop, host);
+                Err(rejected_token(error, &caller.token, &server, nonce, host))
             }
         }
     }
@@ -352,13 +381,17 @@ impl Gate {
             self.account.note(|record| record.session = Some(digest(session.id.as_bytes())));
         }
         if admitted.arrival.method != HttpMethod::Post {
-            let server = &admitted.arrival.server;
-            let decision = server.policy.decide_session(&admitted.caller.token);
-            self.account.judged(&decision);
-            if let Some(denied) = session_denial(&decision, server, Code::MethodNotAllowed) {
+            let Admitted { arrival: Arrival { server, .. }, standing, .. } = &admitted;
+            let verdict = Verdict::of(
+                standing,
+                |policy| policy.decide_session(&standing.identity()),
+                |decision, _| session_denial(decision, server, Code::MethodNotAllowed),
+            );
+            self.account.judged(&verdict);
+            if let Some(denied) = verdict.denial {
                 return Err(denied);
             }
-            let reading = admitted.arrival.reading();
+            let reading = admitted.arrival.reading(worker);
             return Ok(self.forward(admitted, None, Era::Legacy, reading, true, worker, host));
         }
         // Resuming a stream releases its buffered body with its headers. So where a
@@ -372,9 +405,10 @@ impl Gate {
         let effects = if headers == HeadersAre::Held {
             Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
         } else {
-            let claimed = self.claimed_operation(&admitted)?;
+            let claimed = self.claimed_operation(&admitted, host)?;
             Effects {
                 request_headers: self.request_edits(&admitted, claimed.as_ref(), worker),
+                filter_state: told::in_filter_state(&admitted, claimed.as_ref(), worker),
                 flow: Flow::Continue,
                 ..Effects::default()
             }
@@ -389,21 +423,32 @@ impl Gate {
     /// # Errors
     /// The denial that asks for another token. Others wait for the body, since their answer
     /// needs the id of the request, and since headers that lie have an error of their own.
-    fn claimed_operation(&mut self, admitted: &Admitted) -> Result<Option<Operation>, Denial> {
-        let Admitted { arrival, caller, .. } = admitted;
+    fn claimed_operation(
+        &mut self,
+        admitted: &Admitted,
+        host: &dyn Host,
+    ) -> Result<Option<Operation>, Denial> {
+        let Admitted { arrival, standing, .. } = admitted;
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
             return Ok(None);
         };
-        let decision = arrival.server.policy.decide(&caller.token, &operation, Form::Request);
-        match decision.outcome {
-            policy::Outcome::Allow => Ok(Some(operation)),
-            policy::Outcome::Deny(reason) if reason.asks_for_another_token() => {
+        let identity = standing.identity();
+        let verdict = Verdict::of(
+            standing,
+            |policy| policy.decide(&identity, &operation, Form::Request),
+            |decision, purpose| {
+                denial(decision, &arrival.server, &identity, &operation, None, purpose, host)
+            },
+        );
+        match (verdict.decision.enforced_denial(), &verdict.denial) {
+            (None, _) => Ok(Some(operation)),
+            (Some(reason), Some(denied)) if reason.asks_for_another_token() => {
                 self.account.operation(&operation);
                 self.account.note(|record| record.claimed = true);
-                self.account.judged(&decision);
-                denial(&decision, &arrival.server, &operation, None).map_or(Ok(None), Err)
+                self.account.judged(&verdict);
+                Err(denied.clone())
             }
-            policy::Outcome::Deny(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -498,8 +543,8 @@ impl Gate {
                 .read()
                 .ok_or_else(|| Denial::new(Code::HostFailure, "the host did not give the body"))?,
         };
-        let Arrival { server, headers, .. } = &admitted.arrival;
-        let mirrored = |target: &_| server.policy.param_headers(target);
+        let headers = &admitted.arrival.headers;
+        let mirrored = |target: &_| admitted.standing.policy.param_headers(target);
         let (message, params) =
             read_message_and_params(&bytes, &headers.standard(), &mirrored).map_err(refused)?;
         if let Message::Request { operation, .. } | Message::Notification { operation, .. } =
@@ -525,8 +570,8 @@ impl Gate {
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
-        let decision = self.judge(&admitted, &message, host)?;
-        if let Some(recency) = decision.introspect {
+        let mut decision = self.judge(&admitted, &message, host)?;
+        if let Some(recency) = decision.obligations.introspect {
             let server = &admitted.arrival.server;
             let token = admitted.token.as_ref().map_or("", Secret::reveal);
             let recency = match recency {
@@ -543,7 +588,7 @@ impl Gate {
                 host,
             );
             match outcome {
-                Outcome::Verified(confirmed) => admitted.caller = confirmed,
+                Outcome::Verified(confirmed) => admitted.confirmed(confirmed),
                 Outcome::Waits(wait) => {
                     let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
                     return Ok((State::AwaitingWord { admitted, message, held, wait }, effects));
@@ -555,8 +600,9 @@ impl Gate {
             let confirmed = caller_fields(&admitted.caller, Sender::Proved);
             self.account.note(|record| record.caller = Some(confirmed));
             // The issuer may have said less than the token does.
-            self.judge(&admitted, &message, host)?;
+            decision = self.judge(&admitted, &message, host)?;
         }
+        self.count(&admitted, &message, &decision, host)?;
         let reading = admitted.reading(&message);
         let (operation, era) = match message {
             Message::Request { operation, era, .. } | Message::Notification { operation, era } => {
@@ -567,6 +613,42 @@ impl Gate {
         Ok(self.forward(admitted, operation.as_ref(), era, reading, held, worker, host))
     }
 
+    /// Counts an operation that everything else allows. In shadow, an operation that comes too
+    /// often is only recorded.
+    fn count(
+        &mut self,
+        admitted: &Admitted,
+        message: &Message,
+        decision: &Decision,
+        host: &dyn Host,
+    ) -> Result<(), Denial> {
+        let (operation, id) = match message {
+            Message::Request { operation, id, .. } => (operation, Some(id)),
+            Message::Notification { operation, .. } => (operation, None),
+            Message::Response { .. } => return Ok(()),
+        };
+        if !decision.is_allow() {
+            return Ok(());
+        }
+        let Admitted { arrival: Arrival { server, .. }, standing, .. } = admitted;
+        let exceeded = rates::exceeded(decision, standing, &server.resource, operation, id, host);
+        let Some(Exceeded { denial, limit }) = exceeded else { return Ok(()) };
+        let code = denial.code.as_str();
+        match decision.mode {
+            Mode::Enforce => {
+                self.account.note(|record| record.rate_limit = limit);
+                Err(denial)
+            }
+            Mode::Shadow => {
+                self.account.note(|record| {
+                    record.rate_limit = limit;
+                    record.would_deny = Some(code);
+                });
+                Ok(())
+            }
+        }
+    }
+
     /// What policy says of a message.
     fn judge(
         &mut self,
@@ -574,28 +656,36 @@ impl Gate {
         message: &Message,
         host: &dyn Host,
     ) -> Result<Decision, Denial> {
-        let server = &admitted.arrival.server;
-        let (policy, token) = (&server.policy, &admitted.caller.token);
-        let (decision, denied) = match message {
-            Message::Request { id, era, operation } => {
-                let decision = policy.decide(token, operation, Form::Request);
-                let denied = denial(&decision, server, operation, Some((id, *era)))
-                    .or_else(|| admitted.task_denial(operation, id, host));
-                (decision, denied)
-            }
-            Message::Notification { operation, .. } => {
-                let decision = policy.decide(token, operation, Form::Notification);
-                let denied = denial(&decision, server, operation, None);
-                (decision, denied)
-            }
-            Message::Response { .. } => {
-                let decision = policy.decide_session(token);
-                let denied = session_denial(&decision, server, Code::NotificationDenied);
-                (decision, denied)
-            }
+        let Admitted { arrival: Arrival { server, .. }, standing, .. } = admitted;
+        let identity = standing.identity();
+        let verdict = match message {
+            Message::Request { id, era, operation } => Verdict::of(
+                standing,
+                |policy| policy.decide(&identity, operation, Form::Request),
+                |decision, purpose| {
+                    denial(decision, server, &identity, operation, Some((id, *era)), purpose, host)
+                },
+            ),
+            Message::Notification { operation, .. } => Verdict::of(
+                standing,
+                |policy| policy.decide(&identity, operation, Form::Notification),
+                |decision, purpose| {
+                    denial(decision, server, &identity, operation, None, purpose, host)
+                },
+            ),
+            Message::Response { .. } => Verdict::of(
+                standing,
+                |policy| policy.decide_session(&identity),
+                |decision, _| session_denial(decision, server, Code::NotificationDenied),
+            ),
         };
-        self.account.judged(&decision);
-        denied.map_or(Ok(decision), Err)
+        self.account.judged(&verdict);
+        let of_task = || match message {
+            // Whose a task is, is no matter of policy: shadow does not open it.
+            Message::Request { id, operation, .. } => admitted.task_denial(operation, id, host),
+            Message::Notification { .. } | Message::Response { .. } => None,
+        };
+        verdict.denial.or_else(of_task).map_or(Ok(verdict.decision), Err)
     }
 
     /// The decision allows: the request goes on.
@@ -611,10 +701,14 @@ impl Gate {
         host: &dyn Host,
     ) -> (State, Effects) {
         self.account.allow("allowed", host);
-        let request_headers =
-            if held { self.request_edits(&admitted, operation, worker) } else { Vec::new() };
+        let (request_headers, filter_state) = if held {
+            let edits = self.request_edits(&admitted, operation, worker);
+            (edits, told::in_filter_state(&admitted, operation, worker))
+        } else {
+            Default::default()
+        };
         let begins = era == Era::Legacy && operation.is_some_and(|o| o.method == "initialize");
-        let Admitted { arrival, caller, owner, session, .. } = admitted;
+        let Admitted { arrival, standing, owner, session, .. } = admitted;
         let sessions = match session {
             Some(session) => SessionsInAnswer::Same(session),
             None if begins => SessionsInAnswer::New,
@@ -622,12 +716,12 @@ impl Gate {
         };
         let relay = match reading {
             Some(reading) => {
-                let viewer = Viewer { server: arrival.server, caller: caller.token, owner, era };
+                let viewer = Viewer { server: arrival.server, standing, owner, era };
                 Relay::Read { viewer, reading }
             }
             None => Relay::Pass,
         };
-        let effects = Effects { request_headers, flow: Flow::Continue, ..Effects::default() };
+        let effects = Effects { request_headers, filter_state, ..go_on() };
         (State::Forwarded { relay, owner, sessions }, effects)
     }
 
@@ -638,28 +732,13 @@ impl Gate {
         operation: Option<&Operation>,
         worker: &Worker,
     ) -> Vec<HeaderEdit> {
-        let caller = &admitted.caller.token;
         let mut edits = admitted.arrival.strip.clone();
         edits.extend(admitted.session_edit());
         let decision_id = self.account.decision_id().to_owned();
         edits.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
-        if !worker.audit.identity_headers {
-            return edits;
+        if worker.audit.identity_headers {
+            edits.extend(told::in_headers(admitted, operation));
         }
-        let scopes = caller.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-        let mut identity = vec![
-            ("x-countersign-subject", caller.subject.as_str()),
-            ("x-countersign-issuer", caller.issuer_url.as_str()),
-            ("x-countersign-client-id", caller.client_id.as_str()),
-            ("x-countersign-scope", scopes.as_str()),
-        ];
-        if let Some(operation) = operation {
-            identity.push(("x-countersign-method", operation.method.as_str()));
-            if let Some((_, name)) = object(&operation.target) {
-                identity.push(("x-countersign-object", name));
-            }
-        }
-        edits.extend(identity.into_iter().map(|(n, v)| HeaderEdit::Set(n, encode_value(v))));
         edits
     }
 
@@ -680,6 +759,12 @@ impl Gate {
             state @ State::Arriving if !from_upstream() => return Ok((state, go_on())),
             // The proxy's own (a timeout, say).
             state if !from_upstream() => {
+                if status == Some(413) {
+                    // A body that comes at once may be more than the proxy buffers, and than
+                    // we are shown.
+                    let reason = "the proxy could not buffer the body";
+                    self.account.deny(&Denial::new(Code::BodyTooLarge, reason), host);
+                }
                 let response_headers = self.response_edits(headers);
                 return Ok((state, Effects { response_headers, ..go_on() }));
             }
@@ -735,12 +820,19 @@ impl Gate {
         host: &dyn Host,
     ) -> (State, Effects) {
         let State::Forwarded { relay, owner, sessions } = state else { return (state, go_on()) };
-        let (relay, result) = relay.on_body(body, end, host);
+        let (mut relay, result) = relay.on_body(body, end, host);
+        if let Some(id) = relay.take_begun() {
+            self.account.note(|record| record.session = Some(digest(id.as_bytes())));
+        }
         let effects = match result {
             Ok(effects) => effects,
-            Err(refused) => {
-                self.account.deny(&refused.denial, host);
-                refused.effects
+            Err(Refused { denial, effects }) => {
+                self.account.deny(&denial, host);
+                // The headers are out, so a reply ends the response where it is.
+                effects.unwrap_or_else(|| Effects {
+                    reply: Some(denial.reply(self.account.decision_id())),
+                    ..Effects::default()
+                })
             }
         };
         (State::Forwarded { relay, owner, sessions }, effects)

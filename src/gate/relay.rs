@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use super::event::{Buffer, Effects, Flow};
 use super::headers::{HeaderEdit, Headers, essence};
+use super::http_sse;
 use super::server::{Server, TaskBinding};
+use super::standing::Standing;
 use crate::host::Host;
 use crate::mcp::{
     AnswerWatch, Asked, Era, Expected, Feature, Filtered, Framing, Id, ListError, MAX_EVENT_LEN,
-    Principal, SseFilter, Target, UnaskedLists, View, filter_answer, tasks,
+    Principal, SessionSeals, SseFilter, Target, UnaskedLists, View, filter_answer, tasks,
 };
 use crate::reply::{Code, Denial, error_body};
-use crate::token::{AccessToken, Verified};
 
 /// Largest list response that is read, in bytes. The whole of it is in memory twice.
 pub(super) const MAX_LIST: usize = MAX_EVENT_LEN;
@@ -34,6 +35,8 @@ pub(super) enum Relay {
     Events { viewer: Viewer, reading: Reading, filter: Box<SseFilter>, watch: AnswerWatch },
     /// What leaves as it comes.
     Watched { viewer: Viewer, reading: Reading, framing: Framing, watch: AnswerWatch, begun: bool },
+    /// The stream of a session of HTTP+SSE.
+    HttpSse { viewer: Viewer, stream: Box<http_sse::Stream> },
     /// The response was refused in the middle; the rest of it is dropped.
     Swallow,
 }
@@ -42,7 +45,7 @@ pub(super) enum Relay {
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub(super) server: Rc<Server>,
-    pub(super) caller: Rc<Verified<AccessToken>>,
+    pub(super) standing: Standing,
     pub(super) owner: Principal,
     pub(super) era: Era,
 }
@@ -58,12 +61,17 @@ pub(super) enum Reading {
     /// so within a session the list that another request asked for may come on this one; and
     /// a call may be answered with a task.
     Watched { id: Option<Id> },
+    /// A session of HTTP+SSE is opened, whose URL is to be sealed.
+    Opens(Rc<SessionSeals>),
+    /// The answer comes on the stream of HTTP+SSE, and here only that it will.
+    Accepted { id: Option<Id> },
 }
 
 /// A response that cannot be passed on.
 pub(super) struct Refused {
     pub(super) denial: Denial,
-    pub(super) effects: Effects,
+    /// What the client is still told; `None` where it only learns of it by the response's end.
+    pub(super) effects: Option<Effects>,
 }
 
 impl Relay {
@@ -84,9 +92,14 @@ impl Relay {
         }
         // What notifications and posted responses are accepted with. There is no body, though the
         // end of the stream may come after the headers, as from the TypeScript SDK: none passes.
-        if status == Some(202) {
-            let effects = Effects { response_headers: vec![remove("content-length")], ..go_on };
-            return Ok((Relay::Swallow, effects));
+        // Servers of HTTP+SSE have other ways to say so, and one of them is to answer here as
+        // well. A redirect would tell the server's own session.
+        let is_accepted = matches!(reading, Reading::Accepted { .. }) && !is_error;
+        if status == Some(202) || is_accepted {
+            let names: &[_] =
+                if is_accepted { &["content-length", "location"] } else { &["content-length"] };
+            let response_headers = names.iter().map(|name| remove(name)).collect();
+            return Ok((Relay::Swallow, Effects { response_headers, ..go_on }));
         }
         let content_type = headers.informative("content-type").map(essence).unwrap_or_default();
         let framing = match content_type.as_str() {
@@ -104,6 +117,9 @@ impl Relay {
         // No client takes a list out of an error, whose own form is its reader's business. So it
         // passes as it is, unless there is one in it all the same.
         let reading = if is_error { Reading::Watched { id: reading.id() } } else { reading };
+        if matches!(reading, Reading::Opens(_)) && framing != Framing::Sse {
+            return Err(unreadable("no stream where HTTP+SSE begins with one"));
+        }
         let relay = Relay::reading(viewer, reading, framing);
         let response_headers =
             relay.outdated().iter().filter(|name| headers.has(name)).map(|name| remove(name));
@@ -117,6 +133,10 @@ impl Relay {
                 let watch = AnswerWatch::new(framing, UnaskedLists::Refused);
                 Relay::Watched { viewer, reading, framing, watch, begun: false }
             }
+            (Reading::Opens(seals), _) => {
+                let stream = Box::new(http_sse::Stream::new(Rc::clone(seals)));
+                Relay::HttpSse { viewer, stream }
+            }
             (_, Framing::Json) => Relay::Document { viewer, reading },
             (_, Framing::Sse) => {
                 let filter = Box::new(SseFilter::new(reading.expected()));
@@ -129,7 +149,7 @@ impl Relay {
     /// Headers that may no longer be true of the body.
     fn outdated(&self) -> &'static [&'static str] {
         match self {
-            Relay::Document { .. } | Relay::Events { .. } => {
+            Relay::Document { .. } | Relay::Events { .. } | Relay::HttpSse { .. } => {
                 // Its length changes, and it is no longer the bytes the server vouched for.
                 &["content-length", "etag", "digest", "content-digest", "content-md5"]
             }
@@ -184,9 +204,22 @@ impl Relay {
                     Err(reason) if begun => {
                         let effects = Effects { response_body: Some(Vec::new()), ..go_on };
                         let denial = unreadable(&reason);
-                        (Relay::Swallow, Err(Refused { denial, effects }))
+                        (Relay::Swallow, Err(Refused { denial, effects: Some(effects) }))
                     }
                     Err(reason) => (Relay::Swallow, Err(refuse(&reading, framing, &reason))),
+                }
+            }
+            Relay::HttpSse { viewer, mut stream } => {
+                let passed = read(body)
+                    .map_err(|reason| unreadable(&reason))
+                    .and_then(|chunk| stream.push(&chunk, end, &viewer, host));
+                match passed {
+                    Ok(out) => {
+                        let effects = Effects { response_body: Some(out), ..go_on };
+                        (Relay::HttpSse { viewer, stream }, Ok(effects))
+                    }
+                    // Its client waits for answers that nothing brings any more.
+                    Err(denial) => (Relay::Swallow, Err(Refused { denial, effects: None })),
                 }
             }
             Relay::Swallow => {
@@ -200,12 +233,20 @@ impl Relay {
             Relay::Pass => (Relay::Pass, Ok(go_on)),
         }
     }
+
+    /// The server's session of HTTP+SSE, told once when it has begun.
+    pub(super) fn take_begun(&mut self) -> Option<String> {
+        match self {
+            Relay::HttpSse { stream, .. } => stream.begun.take(),
+            _ => None,
+        }
+    }
 }
 
 impl Viewer {
     /// Reads along, and remembers whose the tasks are that calls were answered with. One that
     /// cannot be remembered is nobody's.
-    fn bind_tasks(
+    pub(super) fn bind_tasks(
         &self,
         watch: &mut AnswerWatch,
         chunk: &[u8],
@@ -234,7 +275,7 @@ struct Sight<'v> {
 impl View for Sight<'_> {
     /// The same decision as for a call.
     fn permits(&self, target: &Target) -> bool {
-        let Viewer { server, caller, owner, .. } = self.viewer;
+        let Viewer { server, standing, owner, .. } = self.viewer;
         match target {
             Target::Task(id) => match server.task_binding {
                 TaskBinding::Upstream => true,
@@ -242,12 +283,12 @@ impl View for Sight<'_> {
                     tasks::is_owned(id, &server.resource, owner, self.host).unwrap_or(false)
                 }
             },
-            target => server.policy.decide_target(caller, target).is_allow(),
+            target => standing.policy.shows(&standing.identity(), target),
         }
     }
 
     fn offers(&self, feature: Feature) -> bool {
-        let policy = &self.viewer.server.policy;
+        let policy = &self.viewer.standing.policy;
         match feature {
             Feature::Tools => policy.names_tools(),
             Feature::Prompts => policy.names_prompts(),
@@ -264,7 +305,7 @@ impl View for Sight<'_> {
     }
 
     fn token_life(&self) -> Duration {
-        let left = self.viewer.caller.expires_at.duration_since(self.host.now());
+        let left = self.viewer.standing.token.expires_at.duration_since(self.host.now());
         left.unwrap_or(Duration::ZERO)
     }
 }
@@ -274,15 +315,18 @@ impl Reading {
     fn id(&self) -> Option<Id> {
         match self {
             Reading::Asked { id, .. } => Some(id.clone()),
-            Reading::Watched { id } => id.clone(),
-            Reading::Replayed => None,
+            Reading::Watched { id } | Reading::Accepted { id } => id.clone(),
+            Reading::Replayed | Reading::Opens(_) => None,
         }
     }
 
     fn expected(&self) -> Expected<'_> {
         match self {
             Reading::Asked { asked, id } => Expected::For { asked: *asked, id },
-            Reading::Replayed | Reading::Watched { .. } => Expected::Any,
+            Reading::Replayed
+            | Reading::Watched { .. }
+            | Reading::Opens(_)
+            | Reading::Accepted { .. } => Expected::Any,
         }
     }
 }
@@ -322,7 +366,11 @@ fn refuse(reading: &Reading, framing: Framing, reason: &str) -> Refused {
     };
     Refused {
         denial: unreadable(reason),
-        effects: Effects { response_body: Some(body), flow: Flow::Continue, ..Effects::default() },
+        effects: Some(Effects {
+            response_body: Some(body),
+            flow: Flow::Continue,
+            ..Effects::default()
+        }),
     }
 }
 

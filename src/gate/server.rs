@@ -1,5 +1,8 @@
 //! What the gate enforces: the compiled configuration.
 
+use super::http_sse::HttpSse;
+use super::policies::Policies;
+use super::workloads::WorkloadSources;
 use crate::mcp::SealKey;
 use crate::policy::ServerPolicy;
 use crate::token::{Demands, DpopPolicy, IssuerId, MtlsPolicy};
@@ -16,6 +19,8 @@ pub struct Enforcement {
     /// Keys that seal sessions, the first one seals and all of them open. Empty: a key of
     /// the proxy's own.
     pub session_keys: Vec<SealKey>,
+    /// Where evidence of workloads is looked for.
+    pub workloads: WorkloadSources,
 }
 
 /// Who checks that a task belongs to its caller (MCP 2025-11-25, "Tasks", and SEP-2663).
@@ -38,6 +43,28 @@ pub enum TaskBinding {
     Proxy,
     /// The MCP server, by the identity it is told.
     Upstream,
+}
+
+/// How the tokens of an issuer are improved.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum StepUpChallenge {
+    /// `insufficient_user_authentication` (RFC 9470 section 3).
+    #[default]
+    Rfc9470,
+    /// `insufficient_claims` with a claims challenge, to clients that declared that they
+    /// take one (Microsoft Entra ID, "Claims challenges").
+    Claims,
 }
 
 /// What the host lets a filter do (DESIGN.md, "Host modes").
@@ -75,6 +102,8 @@ pub struct Server {
     pub authorities: Vec<String>,
     /// The path of its endpoint, compared byte for byte and without the query.
     pub path: String,
+    /// The transport of 2024-11-05, where it is served.
+    pub http_sse: Option<HttpSse>,
     /// Issuers whose tokens it accepts.
     pub issuers: Vec<IssuerId>,
     /// What it demands of DPoP.
@@ -94,7 +123,14 @@ pub struct Server {
     /// Who checks that a task belongs to its caller.
     pub task_binding: TaskBinding,
     /// What its callers may do.
-    pub policy: ServerPolicy,
+    pub policies: Policies,
+    /// The header that names the instance of an agent, in lowercase, if one does.
+    pub instance_header: Option<String>,
+    /// Whether what a caller must not see does not exist to it (in-band "unknown"), or is
+    /// forbidden (403).
+    pub hides_objects: bool,
+    /// How its issuers are asked for better authentication: see [`StepUpChallenge`].
+    pub step_up_challenges: Vec<(IssuerId, StepUpChallenge)>,
 }
 
 /// Settings of the audit record.
@@ -102,6 +138,8 @@ pub struct Server {
 pub struct AuditSettings {
     /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
     pub identity_headers: bool,
+    /// Whether Envoy's filters behind us are told it, as filter state `wasm.countersign.…`.
+    pub filter_state: bool,
     /// Whether records are also written as log lines.
     pub log: bool,
 }
@@ -110,7 +148,7 @@ impl Server {
     /// Whether tasks are to be remembered: they can be asked for, and nobody else checks
     /// whose they are.
     pub(super) fn binds_tasks(&self) -> bool {
-        self.task_binding == TaskBinding::Proxy && self.policy.allows_tasks()
+        self.task_binding == TaskBinding::Proxy && self.policies.any(ServerPolicy::allows_tasks)
     }
 
     /// What it demands of callers.
@@ -132,8 +170,9 @@ impl Enforcement {
         Enforcement {
             host_mode: HostMode::default(),
             servers: Vec::new(),
-            audit: AuditSettings { identity_headers: false, log: true },
+            audit: AuditSettings { identity_headers: false, filter_state: false, log: true },
             session_keys: Vec::new(),
+            workloads: WorkloadSources::default(),
         }
     }
 }

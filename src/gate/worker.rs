@@ -3,10 +3,14 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::policies::Rollback;
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
+use super::workloads::WorkloadSources;
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
-use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait};
+use crate::policy::ServerPolicy;
+use crate::rate;
+use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait, WorkloadIdentity};
 
 /// One worker's shared state. Every worker VM has its own.
 pub struct Worker {
@@ -16,12 +20,18 @@ pub struct Worker {
     pub(super) audit: AuditSettings,
     /// The MCP servers.
     pub(super) servers: Vec<Rc<Server>>,
+    /// Where evidence of workloads is looked for.
+    pub(super) workloads: WorkloadSources,
     /// Verifies tokens.
     pub(super) authenticator: Authenticator,
     /// Seals sessions.
     pub(super) sessions: SessionSeals,
+    /// Seals those of HTTP+SSE.
+    pub(super) sessions_in_url: Rc<SessionSeals>,
     /// Digest of the configuration in force; empty when there is none.
     pub(super) policy_version: Rc<str>,
+    /// The rollback whose end has not been told yet.
+    rollback: Option<Rollback>,
     /// Whether one more stream may wait.
     may_wait: bool,
     /// Whether a stream proved that this host does not hold: see [`Worker::host_cannot_hold`].
@@ -34,6 +44,7 @@ impl Worker {
     pub fn new(
         enforcement: Enforcement,
         issuers: Vec<Issuer>,
+        workload_identity: WorkloadIdentity,
         nonce_keys: Vec<NonceKey>,
         policy_version: &str,
     ) -> Self {
@@ -41,9 +52,13 @@ impl Worker {
             host_mode: enforcement.host_mode,
             audit: enforcement.audit,
             servers: enforcement.servers.into_iter().map(Rc::new).collect(),
-            authenticator: Authenticator::new(issuers, nonce_keys),
+            workloads: enforcement.workloads,
+            authenticator: Authenticator::new(issuers, nonce_keys)
+                .with_workloads(workload_identity),
+            sessions_in_url: Rc::new(SessionSeals::in_url(enforcement.session_keys.clone())),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
+            rollback: None,
             may_wait: true,
             host_unsupported: false,
         }
@@ -52,7 +67,8 @@ impl Worker {
     /// What is in force until a configuration compiled: nothing is allowed.
     #[must_use]
     pub fn deny_all() -> Self {
-        Worker::new(Enforcement::deny_all(), Vec::new(), Vec::new(), "")
+        let (issuers, nonce_keys) = (Vec::new(), Vec::new());
+        Worker::new(Enforcement::deny_all(), issuers, WorkloadIdentity::default(), nonce_keys, "")
     }
 
     /// Makes what the workers of a proxy share, where it is not there yet.
@@ -62,13 +78,49 @@ impl Worker {
     pub fn prepare(&mut self, host: &dyn Host) -> Result<(), HostError> {
         let takes_proofs = self.servers.iter().any(|server| server.dpop.mode != Requirement::Off);
         // Without these, sessions cannot begin and tasks are nobody's; nothing else is lost.
-        if self.servers.iter().any(|server| server.policy.allows_method("initialize")) {
+        if self
+            .servers
+            .iter()
+            .any(|server| server.policies.any(|policy| policy.allows_method("initialize")))
+        {
             let _ = self.sessions.prepare(host);
         }
         if self.servers.iter().any(|server| server.binds_tasks()) {
             let _ = tasks::prepare(host);
         }
+        // Without it, nothing that is counted passes, and nobody is asked to step up.
+        if self.servers.iter().any(|server| server.policies.any(ServerPolicy::counts)) {
+            let _ = rate::prepare(host);
+        }
+        let rollback = self.servers.iter().find_map(|server| server.policies.rollback.as_ref());
+        if let Some(rollback @ Rollback { named, until }) = rollback {
+            // One that was left in the configuration is over, which the next tick says.
+            if host.now() < *until {
+                let until = humantime::format_rfc3339_seconds(*until);
+                let message = format!(
+                    "countersign: rollback: policy {:?} is in force instead of the servers' own until {until}",
+                    named.name
+                );
+                host.log(LogLevel::Warn, &message);
+            }
+            self.rollback = Some(rollback.clone());
+        }
         self.authenticator.prepare(takes_proofs, host)
+    }
+
+    /// Says once that a rollback is over. Requests see it by the clock.
+    fn end_rollback(&mut self, host: &dyn Host) {
+        let now = host.now();
+        if let Some(Rollback { named, .. }) =
+            self.rollback.take_if(|rollback| rollback.until <= now)
+        {
+            let message = format!(
+                "countersign: rollback: the time of policy {:?} is over; the servers' own policies are in force",
+                named.name
+            );
+            host.log(LogLevel::Warn, &message);
+            host.count(Counter::RollbackEnded);
+        }
     }
 
     /// Whether any configuration is in force.
@@ -101,6 +153,7 @@ impl Worker {
     /// Time passed: starts fetches that are due. Returns what nobody needs to wait for
     /// any longer.
     pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
+        self.end_rollback(host);
         self.authenticator.on_tick(host)
     }
 

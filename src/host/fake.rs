@@ -26,6 +26,8 @@ pub(crate) struct FakeHost {
     pub(crate) refuse_callouts: Cell<bool>,
     pub(crate) refuse_random: Cell<bool>,
     pub(crate) refuse_shared: Cell<bool>,
+    /// How often shared data was read or written.
+    pub(crate) shared_calls: Cell<usize>,
     /// How many of the next conditional writes lose the race.
     pub(crate) lost_races: Cell<u32>,
     /// What another worker writes just before the next conditional write.
@@ -49,6 +51,7 @@ impl FakeHost {
             refuse_callouts: Cell::new(false),
             refuse_random: Cell::new(false),
             refuse_shared: Cell::new(false),
+            shared_calls: Cell::new(0),
             lost_races: Cell::new(0),
             rival: RefCell::default(),
             shared: SharedData::default(),
@@ -93,6 +96,7 @@ impl Host for FakeHost {
     }
 
     fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostError> {
+        self.shared_calls.set(self.shared_calls.get() + 1);
         if self.refuse_shared.get() {
             return Err(HostError);
         }
@@ -108,6 +112,7 @@ impl Host for FakeHost {
         value: &[u8],
         version: Option<NonZeroU32>,
     ) -> Result<(), SharedDataError> {
+        self.shared_calls.set(self.shared_calls.get() + 1);
         if self.refuse_shared.get() {
             return Err(SharedDataError::Failed);
         }

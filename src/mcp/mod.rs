@@ -8,6 +8,7 @@
 
 mod capabilities;
 mod headers;
+mod http_sse;
 mod list;
 mod message;
 mod operation;
@@ -22,6 +23,7 @@ mod watch;
 pub use headers::{
     MAX_VALUE_LEN, MODERN_VERSION, SUPPORTED_VERSIONS, StandardHeaders, decode_value,
 };
+pub use http_sse::{EndpointError, EndpointReader, MessageEndpoint, Opened};
 pub use list::{Asked, Expected, Feature, Filtered, ListError, ListKind, View, filter_answer};
 pub use message::{
     Era, Id, Message, Refusal, RefusalReason, read_message, read_message_and_params,

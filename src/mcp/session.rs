@@ -5,6 +5,9 @@
 //! given a seal, which is the id and an HMAC over it and the principal it was given to.
 //! There is no record of sessions. Where a seal opens is where the key is, and a refreshed
 //! token, which is the same principal, opens it as well.
+//!
+//! The transport of 2024-11-05 names its sessions in a URL instead of a header, and those are
+//! sealed for that: neither passes for the other.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -55,18 +58,30 @@ impl fmt::Debug for SealKey {
     }
 }
 
+/// What a key vouches for, with the number of the format: a seal for one opens no other. None
+/// is the start of another.
+const IN_HEADER: &str = "countersign session 1";
+const IN_URL: &str = "countersign http-sse 1";
+
 /// Seals and opens session ids.
 #[derive(Debug)]
 pub struct SessionSeals {
     /// The first seals, all of them open. Empty: a key of the proxy's own, in shared data.
     configured: Vec<SealKey>,
+    purpose: &'static str,
 }
 
 impl SessionSeals {
     /// With these keys, or, without any, with one of the proxy's own.
     #[must_use]
     pub fn new(configured: Vec<SealKey>) -> Self {
-        SessionSeals { configured }
+        SessionSeals { configured, purpose: IN_HEADER }
+    }
+
+    /// The same for the sessions of HTTP+SSE, which are in the query of a URL.
+    #[must_use]
+    pub fn in_url(configured: Vec<SealKey>) -> Self {
+        SessionSeals { configured, purpose: IN_URL }
     }
 
     /// Makes the proxy's own key if one is needed and there is none.
@@ -94,7 +109,8 @@ impl SessionSeals {
         }
         let keys = self.keys(host)?;
         let key = keys.first().ok_or(HostError)?;
-        let tag = hmac(key, owner, id.as_bytes()).ok_or(HostError)?.finalize().into_bytes();
+        let hmac = hmac(key, self.purpose, owner, id.as_bytes()).ok_or(HostError)?;
+        let tag = hmac.finalize().into_bytes();
         let tag = tag.get(..TAG).ok_or(HostError)?;
         Ok(Some(URL_SAFE_NO_PAD.encode([&[FORMAT], tag, id.as_bytes()].concat())))
     }
@@ -111,7 +127,8 @@ impl SessionSeals {
     ) -> Result<Option<String>, HostError> {
         let Some((tag, id)) = read(sealed) else { return Ok(None) };
         let made_it = |key: &SealKey| {
-            hmac(key, owner, &id).is_some_and(|hmac| hmac.verify_truncated_left(&tag).is_ok())
+            hmac(key, self.purpose, owner, &id)
+                .is_some_and(|hmac| hmac.verify_truncated_left(&tag).is_ok())
         };
         if self.keys(host)?.iter().any(made_it) { Ok(String::from_utf8(id).ok()) } else { Ok(None) }
     }
@@ -142,13 +159,10 @@ fn is_session_id(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= MAX_ID && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// Over a purpose, so that the key vouches for nothing else, with the number of the format.
-/// All parts but the last have one length.
-fn hmac(key: &SealKey, owner: &Principal, id: &[u8]) -> Option<Hmac<Sha256>> {
+/// Over a purpose, so that the key vouches for nothing else. The owner has one length.
+fn hmac(key: &SealKey, purpose: &str, owner: &Principal, id: &[u8]) -> Option<Hmac<Sha256>> {
     let hmac = Hmac::<Sha256>::new_from_slice(&key.0).ok()?;
-    Some(
-        hmac.chain_update(b"countersign session 1").chain_update(owner.as_bytes()).chain_update(id),
-    )
+    Some(hmac.chain_update(purpose).chain_update(owner.as_bytes()).chain_update(id))
 }
 
 /// The key of this proxy, in shared data: random, never configured, never sent, and made if
@@ -343,10 +357,21 @@ mod tests {
     #[test]
     fn a_seal_of_ours_over_what_no_server_may_choose_does_not_open() {
         for id in ["", "a b", &"x".repeat(MAX_ID + 1)] {
-            let tag = hmac(&key(7), &alice(), id.as_bytes()).unwrap().finalize().into_bytes();
+            let hmac = hmac(&key(7), IN_HEADER, &alice(), id.as_bytes()).unwrap();
+            let tag = hmac.finalize().into_bytes();
             let sealed = URL_SAFE_NO_PAD.encode([&[FORMAT], &tag[..TAG], id.as_bytes()].concat());
             assert_eq!(opened(&sealed), None, "{id:?}");
         }
+    }
+
+    #[test]
+    fn mcp_2024_11_05_a_session_in_a_url_is_none_in_a_header_and_the_reverse() {
+        let host = FakeHost::new();
+        let in_url = SessionSeals::in_url(vec![key(7)]);
+        let sealed_in_url = in_url.seal(ID, &alice(), &host).unwrap().unwrap();
+        assert_eq!(in_url.open(&sealed_in_url, &alice(), &host), Ok(Some(ID.to_owned())));
+        assert_eq!(opened(&sealed_in_url), None);
+        assert_eq!(in_url.open(&sealed(), &alice(), &host), Ok(None));
     }
 
     #[test]
@@ -455,7 +480,10 @@ mod tests {
     fn keys_are_long_enough_and_never_shown() {
         assert!(SealKey::new(vec![7; 31]).is_none());
         assert_eq!(format!("{:?}", key(7)), "SealKey(..)");
-        assert_eq!(format!("{:?}", seals(&[7])), "SessionSeals { configured: [SealKey(..)] }");
+        assert_eq!(
+            format!("{:?}", seals(&[7])),
+            "SessionSeals { configured: [SealKey(..)], purpose: \"countersign session 1\" }"
+        );
     }
 
     fn shared_key(host: &FakeHost) -> Vec<u8> {

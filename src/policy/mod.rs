@@ -1,89 +1,101 @@
-//! Decisions, and nothing else: (caller, operation, policy) → decision.
+//! Decisions, and nothing else: (identity, operation, policy) → decision.
 //!
 //! Pure functions over plain data. No JSON, no HTTP, no clock, no host: what is
 //! decided here can be read, tested and explained without any of them. The one
 //! function that decides a call also decides which entries of a list its caller
 //! may see, so the two cannot disagree.
 //!
-//! First principles: what no rule names is denied; the most specific rule decides
-//! alone; a doubt is a denial.
+//! First principles: what no rule names is denied; a rule that forbids wins; of those that
+//! permit, the most specific decides alone; user and agent must both be permitted; a doubt
+//! is a denial. All that is ever asked stands in one table: [`conditions`].
 
+mod agents;
+mod case;
+mod conditions;
+mod decision;
+mod delegation;
+mod deny;
+mod explain;
+mod identity;
+mod limits;
+mod pattern;
 mod rules;
+mod scopes;
+mod step_up;
+mod table;
 mod uri;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::mcp::{Operation, ParamHeader, Target};
-use crate::token::{AccessToken, Requirement, Verified};
+use crate::token::Requirement;
 
-pub use rules::{Conflict, Introspect, Pattern, PatternError, Rule, RuleTable};
+pub use agents::{Agent, AgentIdentifier, Agents, AgentsError, KnownAgent, Recognised};
+pub use decision::{Decision, Mode, Obligations, Outcome, Reason, Side};
+pub use delegation::{DEFAULT_MAX_DEPTH, Delegation};
+pub use deny::{DenyRule, DenyTable};
+pub use explain::{Check, Explanation};
+pub use identity::{Identity, RequestContext};
+pub use limits::{RateKey, RateLimit};
+pub use pattern::{Glob, Pattern, PatternError};
+pub use rules::{Introspect, Rule, RuleTable, WorkloadGrant};
+pub use scopes::{ScopeCircle, ScopeGrant, Scopes, is_broad};
+pub use step_up::StepUp;
+pub use table::TableError;
+
+use case::{Asked, Case};
 
 /// What one MCP server's callers may do.
 #[derive(Debug, Default)]
 pub struct ServerPolicy {
     methods: Vec<Pattern>,
-    tools: RuleTable,
-    prompts: RuleTable,
-    resources: RuleTable,
-    /// What an operation demands of DPoP whose rule does not say it, or that has none.
-    dpop: Requirement,
+    tools: ObjectRules,
+    prompts: ObjectRules,
+    resources: ObjectRules,
+    settings: Settings,
     /// Whether any rule asks for introspection.
     introspects: bool,
 }
 
-/// The answer to "may this caller do this", with its grounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    /// The answer.
-    pub outcome: Outcome,
-    /// Every scope the operation takes, whether the caller holds it or not:
-    /// what a challenge asks for (RFC 6750 section 3, MCP authorization "scope selection").
-    pub required_scopes: BTreeSet<String>,
-    /// Where the rules that decided stand in the configuration, such as
-    /// `servers[0].tools.rules[1]`. Empty when no rule matched.
-    pub rules: Vec<String>,
-    /// What else has to hold before the operation proceeds: the issuer's word on the token.
-    pub introspect: Option<Introspect>,
+/// The rules for one kind of object.
+#[derive(Debug, Default)]
+pub struct ObjectRules {
+    /// What permits. The most specific rule decides alone.
+    pub allow: RuleTable,
+    /// What forbids. Every rule that matches counts, and comes first.
+    pub deny: DenyTable,
 }
 
-/// Allow, or deny with the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The operation may proceed.
-    Allow,
-    /// It may not.
-    Deny(Reason),
-}
-
-/// Why an operation is denied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The method is not among those the server's policy allows.
-    MethodNotAllowed,
-    /// No rule names the tool, prompt, resource or task.
-    NoRule,
-    /// A rule names it, and the caller's token lacks a scope the rule asks for.
-    MissingScope,
-    /// The operation takes a token bound to a DPoP key, and the caller's is not.
-    DpopRequired,
-}
-
-impl Reason {
-    /// Whether the caller could do it with another token.
-    #[must_use]
-    pub fn asks_for_another_token(self) -> bool {
-        matches!(self, Reason::MissingScope | Reason::DpopRequired)
-    }
-
-    fn graver(self, other: Reason) -> Reason {
-        let rank = |reason| match reason {
-            Reason::MissingScope => 0,
-            Reason::DpopRequired => 1,
-            Reason::MethodNotAllowed | Reason::NoRule => 2,
-        };
-        if rank(other) > rank(self) { other } else { self }
-    }
+/// What holds for all operations of a server.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Resource identifier of the server, as agents and consent name it.
+    pub resource: String,
+    /// What becomes of denials.
+    pub mode: Mode,
+    /// What an operation demands of DPoP whose rule does not say it, or that has none.
+    pub dpop: Requirement,
+    /// The same of certificate-bound tokens.
+    pub mtls: Requirement,
+    /// The agents that are known. `None`: agents are not told apart.
+    pub agents: Option<Rc<Agents>>,
+    /// Whether agents that are not in the catalogue may call, as agents of no name.
+    pub takes_unknown_agents: bool,
+    /// How scopes follow from others.
+    pub scopes: Rc<Scopes>,
+    /// What chains of actors may look like.
+    pub delegation: Delegation,
+    /// Whether a token has to be bound to the session it is used in; a token that is, is
+    /// refused in any other.
+    pub needs_session_context: bool,
+    /// The same of the task that the operation names.
+    pub needs_task_context: bool,
+    /// The same of the instance that the request names.
+    pub needs_instance_context: bool,
+    /// Rates that count every operation with a protected object.
+    pub rates: Vec<Rc<RateLimit>>,
+    /// Whether lists also show what the caller could use with another token.
+    pub lists_attainable: bool,
 }
 
 /// How the operation came: a request gets an answer, a notification does not.
@@ -101,27 +113,45 @@ impl ServerPolicy {
     #[must_use]
     pub fn new(
         methods: Vec<Pattern>,
-        tools: RuleTable,
-        prompts: RuleTable,
-        resources: RuleTable,
+        tools: ObjectRules,
+        prompts: ObjectRules,
+        resources: ObjectRules,
+        settings: Settings,
     ) -> Self {
         let introspects = [&tools, &prompts, &resources]
             .iter()
-            .any(|table| table.rules().any(|rule| rule.introspect.is_some()));
-        ServerPolicy { methods, tools, prompts, resources, dpop: Requirement::Off, introspects }
+            .any(|rules| rules.allow.rules().any(|rule| rule.introspect.is_some()));
+        ServerPolicy { methods, tools, prompts, resources, settings, introspects }
     }
 
-    /// The same, with what an operation demands of DPoP whose rule does not say it, or
-    /// that has none.
+    /// What holds for all operations.
     #[must_use]
-    pub fn with_dpop(self, dpop: Requirement) -> Self {
-        ServerPolicy { dpop, ..self }
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    /// What an operation demands of DPoP whose rule does not say it, or that has none.
+    /// The agent, by its name in the catalogue.
     #[must_use]
-    pub fn dpop(&self) -> Requirement {
-        self.dpop
+    pub fn agent(&self, identity: &Identity<'_>) -> Option<Rc<str>> {
+        match self.settings.agents.as_ref()?.identify(identity) {
+            Recognised::Known(known) => Some(Rc::clone(&known.name)),
+            Recognised::Unknown | Recognised::Mismatch | Recognised::NotTold => None,
+        }
+    }
+
+    /// Whether anything is counted: operations, or challenges to step up.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        let by_rule = |rule: &Rc<Rule>| !rule.rates.is_empty() || rule.step_up.is_some();
+        let by_agent = self
+            .settings
+            .agents
+            .iter()
+            .any(|agents| agents.iter().any(|agent| agent.rate.is_some()));
+        let tables = [&self.tools, &self.prompts, &self.resources];
+        by_agent
+            || !self.settings.rates.is_empty()
+            || tables.iter().any(|rules| rules.allow.rules().any(by_rule))
     }
 
     /// Whether any decision may ask for introspection.
@@ -147,19 +177,19 @@ impl ServerPolicy {
     /// Whether any tool may be used by anybody.
     #[must_use]
     pub fn names_tools(&self) -> bool {
-        !self.tools.is_empty()
+        !self.tools.allow.is_empty()
     }
 
     /// Whether any prompt may be used by anybody.
     #[must_use]
     pub fn names_prompts(&self) -> bool {
-        !self.prompts.is_empty()
+        !self.prompts.allow.is_empty()
     }
 
     /// Whether any resource may be used by anybody.
     #[must_use]
     pub fn names_resources(&self) -> bool {
-        !self.resources.is_empty()
+        !self.resources.allow.is_empty()
     }
 
     /// The policy that permits nothing.
@@ -170,41 +200,64 @@ impl ServerPolicy {
 
     /// Decides one MCP operation.
     #[must_use]
-    pub fn decide(
+    pub fn decide(&self, identity: &Identity<'_>, operation: &Operation, form: Form) -> Decision {
+        if !comes_as(operation, form) {
+            return Decision::refuse(Reason::MethodNotAllowed);
+        }
+        let mut decision: Option<Decision> = None;
+        self.each_case(identity, operation, |case| {
+            decision = Some(match decision.take() {
+                Some(decision) => decision.and(case.decide()),
+                None => case.decide(),
+            });
+        });
+        // INVARIANT: every operation has a case.
+        decision.unwrap_or_else(|| Decision::refuse(Reason::MethodNotAllowed))
+    }
+
+    /// Decides one MCP operation as [`decide`](Self::decide) does, and says everything that
+    /// was asked on the way.
+    #[must_use]
+    pub fn explain(
         &self,
-        caller: &Verified<AccessToken>,
+        identity: &Identity<'_>,
         operation: &Operation,
         form: Form,
-    ) -> Decision {
-        // A request method without an id would run unanswered on a lax server; and
-        // nothing but notifications is defined to come as one (JSON-RPC 2.0 section 4.1).
-        if form == Form::Notification && !operation.method.starts_with("notifications/") {
-            return Decision::deny(Reason::MethodNotAllowed);
+    ) -> Explanation {
+        let mut checks = Vec::new();
+        if comes_as(operation, form) {
+            self.each_case(identity, operation, |case| checks.extend(Check::all(case)));
+        } else {
+            checks.push(Check::form());
         }
-        match &operation.target {
-            Target::None | Target::Task(_) => self.decide_method(caller, &operation.method),
-            Target::Subscription { resources, tasks } => {
-                self.decide_subscription(caller, &operation.method, resources, tasks)
-            }
-            target => self.decide_target(caller, target),
-        }
+        Explanation { decision: self.decide(identity, operation, form), checks }
+    }
+
+    /// Whether a list shows an object to a caller: who may use it, or would only have to
+    /// authenticate better, sees it.
+    #[must_use]
+    pub fn shows(&self, identity: &Identity<'_>, target: &Target) -> bool {
+        self.object(identity, target, &[]).refusals().all(|refusal| {
+            refusal.mode == Mode::Shadow
+                || refusal.reason == Reason::StepUp
+                || (self.settings.lists_attainable && refusal.reason.asks_for_another_token())
+        })
     }
 
     /// Decides whether a caller may use one protected object, be it to call it or
     /// to see it in a list.
     #[must_use]
-    pub fn decide_target(&self, caller: &Verified<AccessToken>, target: &Target) -> Decision {
-        match self.rule(target) {
-            Some(rule) => self.decide_by_rule(caller, rule),
-            None => Decision::deny(Reason::NoRule),
-        }
+    pub fn decide_target(&self, identity: &Identity<'_>, target: &Target) -> Decision {
+        self.object(identity, target, &[]).decide()
     }
 
     /// The headers that mirror arguments of this tool.
     #[must_use]
     pub fn param_headers(&self, target: &Target) -> &[ParamHeader] {
         match target {
-            Target::Tool(name) => self.tools.find(name).map_or(&[], |rule| &rule.param_headers),
+            Target::Tool(name) => {
+                self.tools.allow.find(name).map_or(&[], |rule| &rule.param_headers)
+            }
             _ => &[],
         }
     }
@@ -213,9 +266,11 @@ impl ServerPolicy {
     #[must_use]
     pub fn rule(&self, target: &Target) -> Option<&Rc<Rule>> {
         match target {
-            Target::Tool(name) => self.tools.find(name),
-            Target::Prompt(name) => self.prompts.find(name),
-            Target::Resource(uri) | Target::ResourceTemplate(uri) => self.resources.find_uri(uri),
+            Target::Tool(name) => self.tools.allow.find(name),
+            Target::Prompt(name) => self.prompts.allow.find(name),
+            Target::Resource(uri) | Target::ResourceTemplate(uri) => {
+                self.resources.allow.find_uri(uri)
+            }
             Target::None | Target::Task(_) | Target::Subscription { .. } => None,
         }
     }
@@ -224,93 +279,87 @@ impl ServerPolicy {
     /// and carries no operation: the GET stream, DELETE, and answers to the server's
     /// own requests. They are open where sessions are: where `initialize` is allowed.
     #[must_use]
-    pub fn decide_session(&self, caller: &Verified<AccessToken>) -> Decision {
-        self.decide_method(caller, "initialize")
-    }
-
-    fn decide_method(&self, caller: &AccessToken, method: &str) -> Decision {
-        if !self.allows_method(method) {
-            Decision::deny(Reason::MethodNotAllowed)
-        } else if self.lacks_dpop(caller, None) {
-            Decision::deny(Reason::DpopRequired)
-        } else {
-            Decision::allow()
+    pub fn decide_session(&self, identity: &Identity<'_>) -> Decision {
+        let mut case = self.method(identity, "initialize", &[]);
+        if let Asked::Method { opens_session, .. } = &mut case.asked {
+            *opens_session = false;
         }
+        case.decide()
     }
 
-    fn decide_by_rule(&self, caller: &AccessToken, rule: &Rc<Rule>) -> Decision {
-        // The proof first: a token with more scopes would be refused all the same.
-        let outcome = if self.lacks_dpop(caller, rule.dpop) {
-            Outcome::Deny(Reason::DpopRequired)
-        } else if rule.scopes.is_subset(&caller.scopes) {
-            Outcome::Allow
-        } else {
-            Outcome::Deny(Reason::MissingScope)
-        };
-        Decision {
-            outcome,
-            required_scopes: rule.scopes.clone(),
-            rules: vec![rule.id.clone()],
-            introspect: rule.introspect,
-        }
-    }
-
-    /// A caller whose token is bound to a key has proved to hold it.
-    fn lacks_dpop(&self, caller: &AccessToken, rule: Option<Requirement>) -> bool {
-        rule.unwrap_or(self.dpop) == Requirement::Required && caller.confirmation.key.is_none()
-    }
-
-    /// A subscription reaches several objects at once: all of them must be permitted.
-    fn decide_subscription(
+    /// The cases of an operation, all of which must be permitted: one, or for a subscription,
+    /// which reaches several objects at once, one for each of them besides.
+    fn each_case(
         &self,
-        caller: &Verified<AccessToken>,
-        method: &str,
-        resources: &[String],
-        tasks: &[String],
-    ) -> Decision {
-        let mut decision = self.decide_method(caller, method);
-        if !tasks.is_empty() {
-            decision = decision.and(self.decide_method(caller, "tasks/get"));
+        identity: &Identity<'_>,
+        operation: &Operation,
+        mut judge: impl FnMut(&Case<'_>),
+    ) {
+        let method = operation.method.as_str();
+        match &operation.target {
+            Target::None => judge(&self.method(identity, method, &[])),
+            Target::Task(task) => {
+                judge(&self.method(identity, method, std::slice::from_ref(task)));
+            }
+            Target::Subscription { resources, tasks } => {
+                judge(&self.method(identity, method, tasks));
+                if !tasks.is_empty() {
+                    judge(&self.method(identity, "tasks/get", tasks));
+                }
+                for uri in resources {
+                    judge(&self.object(identity, &Target::Resource(uri.clone()), tasks));
+                }
+            }
+            target => judge(&self.object(identity, target, &[])),
         }
-        for uri in resources {
-            decision = decision.and(self.decide_target(caller, &Target::Resource(uri.clone())));
+    }
+
+    fn method<'c>(
+        &'c self,
+        identity: &'c Identity<'c>,
+        name: &'c str,
+        tasks: &'c [String],
+    ) -> Case<'c> {
+        let (allowed, opens_session) = (self.allows_method(name), name == "initialize");
+        self.case(identity, Asked::Method { name, allowed, opens_session }, tasks)
+    }
+
+    fn object<'c>(
+        &'c self,
+        identity: &'c Identity<'c>,
+        target: &'c Target,
+        tasks: &'c [String],
+    ) -> Case<'c> {
+        let (rule, rules) = (self.rule(target), self.rules(target));
+        self.case(identity, Asked::Object { target, rule, rules }, tasks)
+    }
+
+    fn case<'c>(
+        &'c self,
+        identity: &'c Identity<'c>,
+        asked: Asked<'c>,
+        tasks: &'c [String],
+    ) -> Case<'c> {
+        let settings = &self.settings;
+        let agents = settings.agents.as_ref();
+        let agent = agents.map_or(Recognised::NotTold, |agents| agents.identify(identity));
+        Case { identity, settings, agent, asked, tasks }
+    }
+
+    fn rules(&self, target: &Target) -> Option<&ObjectRules> {
+        match target {
+            Target::Tool(_) => Some(&self.tools),
+            Target::Prompt(_) => Some(&self.prompts),
+            Target::Resource(_) | Target::ResourceTemplate(_) => Some(&self.resources),
+            Target::None | Target::Task(_) | Target::Subscription { .. } => None,
         }
-        decision
     }
 }
 
-impl Decision {
-    /// Whether the operation may proceed.
-    #[must_use]
-    pub fn is_allow(&self) -> bool {
-        self.outcome == Outcome::Allow
-    }
-
-    fn allow() -> Self {
-        Decision {
-            outcome: Outcome::Allow,
-            required_scopes: BTreeSet::new(),
-            rules: Vec::new(),
-            introspect: None,
-        }
-    }
-
-    fn deny(reason: Reason) -> Self {
-        Decision { outcome: Outcome::Deny(reason), ..Decision::allow() }
-    }
-
-    /// Both must allow. A denial that no token can mend outranks one that another token
-    /// would, so that nobody is sent for a token that would not help.
-    fn and(mut self, other: Decision) -> Self {
-        self.outcome = match (self.outcome, other.outcome) {
-            (Outcome::Allow, outcome) | (outcome, Outcome::Allow) => outcome,
-            (Outcome::Deny(one), Outcome::Deny(another)) => Outcome::Deny(one.graver(another)),
-        };
-        self.required_scopes.extend(other.required_scopes);
-        self.rules.extend(other.rules);
-        self.introspect = self.introspect.max(other.introspect);
-        self
-    }
+/// A request method without an id would run unanswered on a lax server; and nothing but
+/// notifications is defined to come as one (JSON-RPC 2.0 section 4.1).
+fn comes_as(operation: &Operation, form: Form) -> bool {
+    form == Form::Request || operation.method.starts_with("notifications/")
 }
 
 #[cfg(test)]

@@ -1,43 +1,104 @@
 #![expect(clippy::arithmetic_side_effects, reason = "tests may panic")]
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::token::{Confirmation, IssuerId, Thumbprint, TokenId};
+use crate::token::{
+    AccessToken, Actor, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, SubjectKind,
+    Thumbprint, TokenId, Verified,
+};
 
-fn caller(scopes: &[&str]) -> Verified<AccessToken> {
-    Verified::assumed(AccessToken {
+mod golden;
+mod properties;
+
+/// Steele and Vigna's SplitMix64, so that a seed names a case.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
+    }
+
+    pub(super) fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        *choices.get(self.below(choices.len())).unwrap()
+    }
+
+    /// Up to so many of the pieces, after another.
+    pub(super) fn text(&mut self, pieces: &[&str], most: usize) -> String {
+        (0..self.below(most + 1)).map(|_| self.of(pieces)).collect()
+    }
+
+    /// Some of them, or none.
+    pub(super) fn some(&mut self, choices: &[&str]) -> BTreeSet<String> {
+        choices.iter().filter(|_| self.one_in(2)).map(|&choice| choice.to_owned()).collect()
+    }
+}
+
+pub(super) fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+pub(super) fn actor(subject: &str) -> Actor {
+    Actor { subject: Some(subject.to_owned()), ..Actor::default() }
+}
+
+pub(super) fn identity(token: &Verified<AccessToken>) -> Identity<'_> {
+    let context = RequestContext::default();
+    Identity { token, workload: None, context, now: SystemTime::UNIX_EPOCH }
+}
+
+pub(super) fn token(scopes: &[&str]) -> AccessToken {
+    AccessToken {
         issuer: IssuerId(0),
         issuer_url: "https://idp.example".to_owned(),
         subject: "alice".to_owned(),
         client_id: "agent".to_owned(),
         audiences: vec!["https://mcp.example/mcp".to_owned()],
-        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        scopes: set(scopes),
         expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2),
         not_before: None,
         issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         token_id: Some(TokenId::new("id".to_owned())),
+        kind: SubjectKind::default(),
         roles: BTreeSet::new(),
+        groups: BTreeSet::new(),
+        actors: Vec::new(),
+        may_act: None,
+        agent: AgentClaims::default(),
+        consent: Consent::default(),
+        context: ContextClaims::default(),
+        authentication_contexts: BTreeSet::new(),
+        takes_claims_challenges: false,
         tenant: None,
         session: None,
         acr: None,
         authenticated_at: None,
         confirmation: Confirmation::default(),
-    })
+    }
+}
+
+fn caller(scopes: &[&str]) -> Verified<AccessToken> {
+    Verified::assumed(token(scopes))
 }
 
 fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
     let mut table = RuleTable::default();
     for (index, (names, scopes)) in rules.iter().enumerate() {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        let rule = Rc::new(Rule {
-            id: format!("rules[{index}]"),
-            scopes,
-            dpop: None,
-            introspect: None,
-            param_headers: Vec::new(),
-        });
+        let rule = Rc::new(Rule { id: format!("rules[{index}]"), scopes, ..Rule::default() });
         for name in *names {
             table.insert(Pattern::parse(name).unwrap(), &rule).unwrap();
         }
@@ -45,17 +106,22 @@ fn table(rules: &[(&[&str], &[&str])]) -> RuleTable {
     table
 }
 
+fn rules(allow: RuleTable) -> ObjectRules {
+    ObjectRules { allow, deny: DenyTable::default() }
+}
+
 fn policy() -> ServerPolicy {
     let methods = ["initialize", "tools/list", "notifications/*", "subscriptions/listen"];
     ServerPolicy::new(
         methods.iter().map(|method| Pattern::parse(method).unwrap()).collect(),
-        table(&[
+        rules(table(&[
             (&["search", "get_*"], &["docs.read"]),
             (&["get_secret*"], &["docs.admin", "docs.read"]),
             (&["get_secret_hint"], &[]),
-        ]),
-        table(&[(&["*"], &[])]),
-        table(&[(&["docs://public/*"], &[]), (&["docs://private/*"], &["docs.read"])]),
+        ])),
+        rules(table(&[(&["*"], &[])])),
+        rules(table(&[(&["docs://public/*"], &[]), (&["docs://private/*"], &["docs.read"])])),
+        Settings::default(),
     )
 }
 
@@ -64,7 +130,7 @@ fn operation(method: &str, target: Target) -> Operation {
 }
 
 fn outcome(scopes: &[&str], method: &str, target: Target) -> Outcome {
-    policy().decide(&caller(scopes), &operation(method, target), Form::Request).outcome
+    policy().decide(&identity(&caller(scopes)), &operation(method, target), Form::Request).outcome
 }
 
 fn tool(name: &str) -> Target {
@@ -79,11 +145,14 @@ fn resource(uri: &str) -> Target {
 fn no_rules_means_deny() {
     let policy = ServerPolicy::deny_all();
     for target in [Target::None, tool("search"), resource("docs://public/a")] {
-        let decision =
-            policy.decide(&caller(&["docs.read"]), &operation("x", target), Form::Request);
+        let decision = policy.decide(
+            &identity(&caller(&["docs.read"])),
+            &operation("x", target),
+            Form::Request,
+        );
         assert!(!decision.is_allow());
     }
-    assert!(!policy.decide_session(&caller(&[])).is_allow());
+    assert!(!policy.decide_session(&identity(&caller(&[]))).is_allow());
 }
 
 #[test]
@@ -107,7 +176,7 @@ fn names_are_compared_byte_for_byte() {
 #[test]
 fn a_denial_for_scope_names_every_scope_of_the_operation() {
     let decision = policy().decide(
-        &caller(&["docs.read"]),
+        &identity(&caller(&["docs.read"])),
         &operation("tools/call", tool("get_secret_key")),
         Form::Request,
     );
@@ -130,10 +199,10 @@ fn unknown_methods_are_denied() {
 #[test]
 fn json_rpc_4_1_only_notification_methods_come_without_an_id() {
     let call = operation("tools/call", tool("search"));
-    let decision = policy().decide(&caller(&["docs.read"]), &call, Form::Notification);
+    let decision = policy().decide(&identity(&caller(&["docs.read"])), &call, Form::Notification);
     assert_eq!(decision.outcome, Outcome::Deny(Reason::MethodNotAllowed));
     let cancelled = operation("notifications/cancelled", Target::None);
-    assert!(policy().decide(&caller(&[]), &cancelled, Form::Notification).is_allow());
+    assert!(policy().decide(&identity(&caller(&[])), &cancelled, Form::Notification).is_allow());
 }
 
 #[test]
@@ -238,26 +307,25 @@ fn a_subscription_needs_every_object_it_names() {
 #[test]
 fn two_rules_for_one_pattern_conflict() {
     let mut table = table(&[(&["a", "b*"], &[])]);
-    let rule = Rc::new(Rule {
-        id: "late".to_owned(),
-        scopes: BTreeSet::new(),
-        dpop: None,
-        introspect: None,
-        param_headers: Vec::new(),
-    });
+    let rule = Rc::new(Rule { id: "late".to_owned(), scopes: BTreeSet::new(), ..Rule::default() });
     for pattern in ["a", "b*"] {
         let conflict = table.insert(Pattern::parse(pattern).unwrap(), &rule);
-        assert_eq!(conflict, Err(Conflict { first: "rules[0]".to_owned() }));
+        assert_eq!(conflict, Err(TableError::Conflict { first: "rules[0]".to_owned() }));
     }
     assert_eq!(table.insert(Pattern::parse("b").unwrap(), &rule), Ok(()));
 }
 
 #[test]
-fn patterns_are_names_or_prefixes() {
-    assert_eq!(Pattern::parse(""), Err(PatternError::Empty));
-    assert_eq!(Pattern::parse("a*b"), Err(PatternError::InnerWildcard));
-    assert_eq!(Pattern::parse("**"), Err(PatternError::InnerWildcard));
-    assert!(Pattern::parse("*").unwrap().matches(""));
+fn patterns_of_one_rule_do_not_conflict() {
+    let mut table = RuleTable::default();
+    let [one, another] =
+        ["one", "another"].map(|id| Rc::new(Rule { id: id.to_owned(), ..Rule::default() }));
+    for pattern in ["get_*a*", "get_*b*"] {
+        assert_eq!(table.insert(Pattern::parse(pattern).unwrap(), &one), Ok(()));
+    }
+    let conflict = table.insert(Pattern::parse("get_*c*").unwrap(), &another);
+    assert_eq!(conflict, Err(TableError::Conflict { first: "one".to_owned() }));
+    assert_eq!(table.find("get_ab").map(|rule| rule.id.as_str()), Some("one"));
 }
 
 /// A caller who proved to hold the key the token is bound to.
@@ -275,13 +343,20 @@ fn dpop_policy(server: Requirement, rule: Option<Requirement>) -> ServerPolicy {
         scopes: BTreeSet::from(["docs.admin".to_owned()]),
         dpop: rule,
         introspect: Some(Introspect::Fresh),
-        param_headers: Vec::new(),
+        ..Rule::default()
     });
     tools.insert(Pattern::parse("tool").unwrap(), &rule).unwrap();
     let methods = ["tools/list", "initialize", "subscriptions/listen"];
     let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
     let resources = table(&[(&["docs://*"], &["docs.read"])]);
-    ServerPolicy::new(methods, tools, RuleTable::default(), resources).with_dpop(server)
+    let settings = Settings { dpop: server, ..Settings::default() };
+    ServerPolicy::new(
+        methods,
+        rules(tools),
+        rules(RuleTable::default()),
+        rules(resources),
+        settings,
+    )
 }
 
 #[test]
@@ -298,7 +373,7 @@ fn an_operation_that_takes_a_proof_is_denied_to_bearers() {
     ] {
         let policy = dpop_policy(server, rule);
         let decide = |caller: &Verified<AccessToken>, method, target| {
-            policy.decide(caller, &operation(method, target), Form::Request).outcome
+            policy.decide(&identity(caller), &operation(method, target), Form::Request).outcome
         };
         let admin = ["docs.admin"];
         assert_eq!(decide(&caller(&admin), "tools/call", tool("tool")), bearer);
@@ -309,9 +384,9 @@ fn an_operation_that_takes_a_proof_is_denied_to_bearers() {
             assert_eq!(decide(&caller(&admin), method, target.clone()), others);
             assert_eq!(decide(&bound_caller(&admin), method, target), Outcome::Allow);
         }
-        assert_eq!(policy.decide_session(&caller(&admin)).outcome, others);
+        assert_eq!(policy.decide_session(&identity(&caller(&admin))).outcome, others);
         // What is listed is what may be called.
-        assert_eq!(policy.decide_target(&caller(&admin), &tool("tool")).outcome, bearer);
+        assert_eq!(policy.decide_target(&identity(&caller(&admin)), &tool("tool")).outcome, bearer);
     }
 }
 
@@ -320,17 +395,21 @@ fn who_lacks_the_key_is_not_asked_for_scopes_first() {
     let policy = dpop_policy(Requirement::Required, None);
     let target = tool("tool");
     assert_eq!(
-        policy.decide_target(&caller(&[]), &target).outcome,
+        policy.decide_target(&identity(&caller(&[])), &target).outcome,
         Outcome::Deny(Reason::DpopRequired)
     );
     assert_eq!(
-        policy.decide_target(&bound_caller(&[]), &target).outcome,
+        policy.decide_target(&identity(&bound_caller(&[])), &target).outcome,
         Outcome::Deny(Reason::MissingScope)
     );
     let listen =
         |uri: &str| Target::Subscription { resources: vec![uri.to_owned()], tasks: vec![] };
     let decide = |target| {
-        policy.decide(&caller(&[]), &operation("subscriptions/listen", target), Form::Request)
+        policy.decide(
+            &identity(&caller(&[])),
+            &operation("subscriptions/listen", target),
+            Form::Request,
+        )
     };
     assert_eq!(decide(listen("docs://a")).outcome, Outcome::Deny(Reason::DpopRequired));
     assert_eq!(decide(listen("other://a")).outcome, Outcome::Deny(Reason::NoRule));
@@ -339,9 +418,150 @@ fn who_lacks_the_key_is_not_asked_for_scopes_first() {
 #[test]
 fn a_rule_may_ask_for_the_issuers_word() {
     let policy = dpop_policy(Requirement::Off, None);
-    let decision = policy.decide_target(&caller(&["docs.admin"]), &tool("tool"));
-    assert_eq!(decision.introspect, Some(Introspect::Fresh));
-    assert_eq!(policy.decide_target(&caller(&[]), &tool("plain")).introspect, None);
+    let decision = policy.decide_target(&identity(&caller(&["docs.admin"])), &tool("tool"));
+    assert_eq!(decision.obligations.introspect, Some(Introspect::Fresh));
+    assert_eq!(
+        policy.decide_target(&identity(&caller(&[])), &tool("plain")).obligations.introspect,
+        None
+    );
     assert!(policy.may_introspect());
     assert!(!self::policy().may_introspect());
+}
+
+fn rate(id: &str) -> Rc<RateLimit> {
+    let period = Duration::from_secs(60);
+    Rc::new(RateLimit { id: id.to_owned(), requests: 1, period, burst: 1, by: Vec::new() })
+}
+
+/// A policy with one rule for everything, and these settings.
+fn open_policy(rule: Rule, settings: Settings) -> ServerPolicy {
+    let everything = || {
+        let mut table = RuleTable::default();
+        let rule = Rule { id: rule.id.clone(), rates: rule.rates.clone(), ..Rule::default() };
+        table.insert(Pattern::parse("*").unwrap(), &Rc::new(rule)).unwrap();
+        rules(table)
+    };
+    let methods = ["initialize", "ping", "subscriptions/listen"];
+    let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
+    ServerPolicy::new(methods, everything(), everything(), everything(), settings)
+}
+
+#[test]
+fn rates_are_those_of_server_rule_and_agent() {
+    let agent = Agent {
+        name: "bot".to_owned(),
+        identifiers: vec![AgentIdentifier::Client("agent".to_owned())],
+        issuers: vec![IssuerId(0)],
+        rate: Some(rate("agent")),
+        ..Agent::default()
+    };
+    let settings = Settings {
+        agents: Some(Rc::new(Agents::new(vec![agent]).unwrap())),
+        rates: vec![rate("server")],
+        ..Settings::default()
+    };
+    let policy = open_policy(Rule { rates: vec![rate("rule")], ..Rule::default() }, settings);
+    let token = caller(&[]);
+    let decision = policy.decide_target(&identity(&token), &tool("any"));
+    let ids: Vec<_> = decision.obligations.rates.iter().map(|rate| rate.id.as_str()).collect();
+    assert_eq!(ids, ["server", "rule", "agent"]);
+    assert_eq!(decision.agent.as_deref(), Some("bot"));
+    let method = policy.decide(&identity(&token), &operation("ping", Target::None), Form::Request);
+    assert!(method.is_allow() && method.obligations.rates.is_empty());
+}
+
+#[test]
+fn a_session_is_opened_before_a_token_can_name_it() {
+    let settings = Settings { needs_session_context: true, ..Settings::default() };
+    let policy = open_policy(Rule::default(), settings);
+    let decide = |bound: Option<&str>, session, method: &str| {
+        let mut token = token(&[]);
+        token.context.session = bound.map(str::to_owned);
+        let token = Verified::assumed(token);
+        let context = RequestContext { session, instance: None };
+        let identity = Identity { context, ..identity(&token) };
+        let stream = policy.decide_session(&identity).is_allow();
+        let method = operation(method, Target::None);
+        (policy.decide(&identity, &method, Form::Request).is_allow(), stream)
+    };
+    assert_eq!(decide(None, None, "initialize"), (true, false));
+    assert_eq!(decide(None, Some("s"), "initialize"), (false, false));
+    assert_eq!(decide(Some("s"), None, "initialize"), (false, false));
+    assert_eq!(decide(None, None, "ping"), (false, false));
+    assert_eq!(decide(None, Some("s"), "ping"), (false, false));
+    assert_eq!(decide(Some("s"), Some("s"), "ping"), (true, true));
+    assert_eq!(decide(Some("s"), Some("t"), "ping"), (false, false));
+}
+
+#[test]
+fn what_is_forbidden_is_so_in_every_spelling_that_is_permitted() {
+    let uri = "docs://private/a b";
+    let mut deny = DenyTable::default();
+    let rule = DenyRule { id: "deny".to_owned(), ..DenyRule::default() };
+    deny.insert(Pattern::parse("docs://private/*").unwrap(), &Rc::new(rule)).unwrap();
+    let resources = ObjectRules { allow: table(&[(&[uri], &[])]), deny };
+    let none = ObjectRules::default;
+    let policy = ServerPolicy::new(Vec::new(), none(), none(), resources, Settings::default());
+    let decision = policy.decide_target(&identity(&caller(&[])), &resource(uri));
+    assert_eq!(decision.outcome, Outcome::Deny(Reason::Denied));
+    assert_eq!(decision.rules, ["deny"]);
+}
+
+/// A subscription of which one resource is denied for the record only, and one really.
+#[test]
+fn a_denial_that_is_recorded_does_not_hide_one_that_is_enforced() {
+    let mut resources = RuleTable::default();
+    for (name, mode) in [("docs://tried/*", Mode::Shadow), ("docs://kept/*", Mode::Enforce)] {
+        let (scopes, mode) = (set(&["docs.read"]), Some(mode));
+        let roles = if mode == Some(Mode::Shadow) { set(&["editor"]) } else { set(&[]) };
+        let rule = Rule { id: name.to_owned(), scopes, roles, mode, ..Rule::default() };
+        resources.insert(Pattern::parse(name).unwrap(), &Rc::new(rule)).unwrap();
+    }
+    let methods = vec![Pattern::parse("subscriptions/listen").unwrap()];
+    let none = ObjectRules::default;
+    let policy = ServerPolicy::new(methods, none(), none(), rules(resources), Settings::default());
+    let decide = |uris: &[&str]| {
+        let resources = uris.iter().map(|&uri| uri.to_owned()).collect();
+        let listen = Target::Subscription { resources, tasks: Vec::new() };
+        let listen = operation("subscriptions/listen", listen);
+        let decision = policy.decide(&identity(&caller(&[])), &listen, Form::Request);
+        (decision.outcome, decision.mode)
+    };
+    let missing_scope = (Outcome::Deny(Reason::MissingScope), Mode::Enforce);
+    assert_eq!(decide(&["docs://tried/a", "docs://kept/a"]), missing_scope);
+    assert_eq!(decide(&["docs://kept/a", "docs://tried/a"]), missing_scope);
+    assert_eq!(decide(&["docs://tried/a"]), (Outcome::Deny(Reason::MissingRole), Mode::Shadow));
+}
+
+#[test]
+fn shadow_does_not_lift_what_is_asked_of_senders_and_messages() {
+    let settings =
+        Settings { mode: Mode::Shadow, dpop: Requirement::Required, ..Settings::default() };
+    let policy = open_policy(Rule::default(), settings);
+    let token = caller(&[]);
+    let call = operation("tools/call", tool("any"));
+    let decide = |form| policy.decide(&identity(&token), &call, form).enforced_denial();
+    assert_eq!(decide(Form::Request), Some(Reason::DpopRequired));
+    assert_eq!(decide(Form::Notification), Some(Reason::MethodNotAllowed));
+}
+
+/// Who lacks the scope too would not only have to authenticate again.
+#[test]
+fn a_list_shows_what_only_takes_a_better_authentication() {
+    let step_up = StepUp { acr: vec!["mfa".to_owned()], ..StepUp::default() };
+    let rule = Rule {
+        id: "rule".to_owned(),
+        scopes: set(&["docs.read"]),
+        step_up: Some(Rc::new(step_up)),
+        ..Rule::default()
+    };
+    let mut tools = RuleTable::default();
+    tools.insert(Pattern::parse("any").unwrap(), &Rc::new(rule)).unwrap();
+    let none = ObjectRules::default;
+    let policy = ServerPolicy::new(Vec::new(), rules(tools), none(), none(), Settings::default());
+    assert!(policy.shows(&identity(&caller(&["docs.read"])), &tool("any")));
+    assert!(!policy.shows(&identity(&caller(&[])), &tool("any")));
+    let decision = policy.decide_target(&identity(&caller(&[])), &tool("any"));
+    assert_eq!(decision.outcome, Outcome::Deny(Reason::StepUp));
+    assert!(decision.step_up.is_some());
 }

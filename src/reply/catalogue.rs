@@ -1,5 +1,7 @@
 //! The denial catalogue: every code, what the client gets for it.
 
+use std::time::Duration;
+
 use super::RpcError;
 
 /// Seconds after which a client may try again when it was our dependency that failed.
@@ -54,6 +56,8 @@ pub enum Code {
     ProofInvalid(&'static str),
     /// The operation takes a token bound to a DPoP key, and this one is not.
     DpopRequired,
+    /// The operation takes a token bound to a certificate (RFC 8705), and this one is not.
+    CertificateRequired,
     /// What is needed to judge the token cannot be had; its own code says what.
     Unavailable(&'static str),
     /// The body is no acceptable MCP message.
@@ -70,8 +74,23 @@ pub enum Code {
     NotificationDenied,
     /// No rule names the tool, prompt or resource: to this caller it does not exist.
     ObjectUnknown,
+    /// Policy refuses the tool, prompt or resource, and to this caller it does not exist
+    /// either; the reason's name is in the record. What the client sees is what it sees of
+    /// [`Code::ObjectUnknown`].
+    ObjectHidden(&'static str),
+    /// Policy refuses, and no other token would do; the reason's name is in the record. The
+    /// client is told nothing of it, not even whether it is the agent's or the user's.
+    NotPermitted(&'static str),
     /// A scope is missing.
     ScopeMissing,
+    /// The user has to authenticate again, or better (RFC 9470).
+    StepUpRequired,
+    /// The same, of an issuer that is asked with claims (Microsoft Entra ID).
+    ClaimsRequired,
+    /// The same, and the client was told often enough.
+    StepUpExhausted,
+    /// It was done too often.
+    RateLimited(RetryAfter),
     /// The session was not given to this caller: it is another's, forged, or long gone.
     SessionUnknown,
     /// The task is not known to be the caller's.
@@ -98,6 +117,23 @@ pub enum Answer {
 /// An HTTP status from 400 to 599.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorStatus(u16);
+
+/// When a client may try again, in whole seconds (RFC 9110 section 10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RetryAfter(u64);
+
+impl RetryAfter {
+    /// The shortest wait that can be told.
+    pub const A_SECOND: RetryAfter = RetryAfter(1);
+}
+
+impl From<Duration> for RetryAfter {
+    /// Rounded up, and never at once: who comes too early is refused again.
+    fn from(wait: Duration) -> Self {
+        let part = u64::from(wait.subsec_nanos() > 0);
+        RetryAfter(wait.as_secs().saturating_add(part)).max(Self::A_SECOND)
+    }
+}
 
 impl ErrorStatus {
     /// The number.
@@ -158,6 +194,7 @@ impl Code {
             | Code::HostFailure
             | Code::Overloaded
             | Code::Unavailable(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
+            Code::RateLimited(RetryAfter(seconds)) => Some(("retry-after", seconds.to_string())),
             _ => None,
         }
     }
@@ -208,6 +245,9 @@ impl Code {
             }
             Code::ProofInvalid(code) => (code, http!(401), "The DPoP proof is not acceptable"),
             Code::DpopRequired => ("dpop_required", http!(401), "A DPoP-bound token is needed"),
+            Code::CertificateRequired => {
+                ("certificate_required", http!(401), "A certificate-bound token is needed")
+            }
             Code::Unavailable(code) => (code, http!(503), "Service unavailable"),
             Code::MessageMalformed => ("message_malformed", http!(400, -32600), "Invalid request"),
             Code::HeaderMismatch => {
@@ -222,7 +262,17 @@ impl Code {
                 ("notification_denied", http!(403), "Notification not accepted")
             }
             Code::ObjectUnknown => ("object_unknown", (Answer::InBand, -32602), "Not found"),
+            Code::ObjectHidden(reason) => (reason, (Answer::InBand, -32602), "Not found"),
+            Code::NotPermitted(reason) => (reason, http!(403), "Forbidden"),
             Code::ScopeMissing => ("scope_missing", http!(403), "Insufficient scope"),
+            Code::StepUpRequired => {
+                ("step_up_required", http!(401), "Stronger or more recent authentication is needed")
+            }
+            Code::ClaimsRequired => {
+                ("claims_required", http!(401), "Stronger or more recent authentication is needed")
+            }
+            Code::StepUpExhausted => ("step_up_exhausted", http!(403), "Forbidden"),
+            Code::RateLimited(_) => ("rate_limited", http!(429), "Too many requests"),
             Code::SessionUnknown => ("session_unknown", http!(404), "Session not found"),
             Code::TaskUnknown => ("task_unknown", (Answer::InBand, -32602), "Task not found"),
             Code::SessionUnusable => {

@@ -10,8 +10,8 @@ mod catalogue;
 mod challenge;
 mod json_rpc;
 
-pub use catalogue::{Answer, Code, ErrorStatus};
-pub use challenge::{Challenge, ChallengeError};
+pub use catalogue::{Answer, Code, ErrorStatus, RetryAfter};
+pub use challenge::{Authentication, Challenge, ChallengeError, ClaimsRequest};
 pub use json_rpc::error_body;
 
 use crate::mcp::Id;
@@ -38,6 +38,7 @@ struct Details {
     nonce: Option<String>,
     id: Option<Id>,
     error: Option<RpcError>,
+    out_of_band: bool,
 }
 
 /// The `error` member of a JSON-RPC error response.
@@ -103,6 +104,14 @@ impl Denial {
         self
     }
 
+    /// The same for a client that reads no JSON-RPC out of the answer (HTTP+SSE of 2024-11-05):
+    /// what would travel in band is an HTTP error.
+    #[must_use]
+    pub fn out_of_band(mut self) -> Self {
+        self.details.out_of_band = true;
+        self
+    }
+
     /// Why, for the record.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -114,6 +123,8 @@ impl Denial {
     pub fn reply(&self, decision_id: &str) -> LocalReply {
         let status = match self.code.answer() {
             Answer::Http(status) => status.get(),
+            // It says of an object what of any other: a status of its own would tell them apart.
+            Answer::InBand if self.details.out_of_band => 403,
             Answer::InBand => 200,
         };
         let Details { challenge, nonce, id, error, .. } = &*self.details;

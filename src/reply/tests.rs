@@ -1,5 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -86,6 +90,14 @@ const CATALOGUE: &[(Code, &str, u16, i64, &str, &str)] = &[
     ),
     (Code::DpopRequired, "dpop_required", 401, 401, "A DPoP-bound token is needed", ""),
     (
+        Code::CertificateRequired,
+        "certificate_required",
+        401,
+        401,
+        "A certificate-bound token is needed",
+        "",
+    ),
+    (
         Code::Unavailable("keys_unavailable"),
         "keys_unavailable",
         503,
@@ -107,7 +119,34 @@ const CATALOGUE: &[(Code, &str, u16, i64, &str, &str)] = &[
     (Code::MethodUnknown, "method_denied", 404, -32601, "Method not found", ""),
     (Code::NotificationDenied, "notification_denied", 403, 403, "Notification not accepted", ""),
     (Code::ObjectUnknown, "object_unknown", 200, -32602, "Not found", ""),
+    (Code::ObjectHidden("role_missing"), "role_missing", 200, -32602, "Not found", ""),
+    (Code::NotPermitted("agent_unknown"), "agent_unknown", 403, 403, "Forbidden", ""),
     (Code::ScopeMissing, "scope_missing", 403, 403, "Insufficient scope", ""),
+    (
+        Code::StepUpRequired,
+        "step_up_required",
+        401,
+        401,
+        "Stronger or more recent authentication is needed",
+        "",
+    ),
+    (
+        Code::ClaimsRequired,
+        "claims_required",
+        401,
+        401,
+        "Stronger or more recent authentication is needed",
+        "",
+    ),
+    (Code::StepUpExhausted, "step_up_exhausted", 403, 403, "Forbidden", ""),
+    (
+        Code::RateLimited(RetryAfter::A_SECOND),
+        "rate_limited",
+        429,
+        429,
+        "Too many requests",
+        "retry-after: 1",
+    ),
     (Code::SessionUnknown, "session_unknown", 404, 404, "Session not found", ""),
     (Code::TaskUnknown, "task_unknown", 200, -32602, "Task not found", ""),
     (
@@ -155,21 +194,28 @@ fn place(code: Code) -> usize {
         Code::CredentialsMixed => 19,
         Code::ProofInvalid(_) => 20,
         Code::DpopRequired => 21,
-        Code::Unavailable(_) => 22,
-        Code::MessageMalformed => 23,
-        Code::HeaderMismatch => 24,
-        Code::VersionUnsupported => 25,
-        Code::MethodDenied => 26,
-        Code::MethodUnknown => 27,
-        Code::NotificationDenied => 28,
-        Code::ObjectUnknown => 29,
-        Code::ScopeMissing => 30,
-        Code::SessionUnknown => 31,
-        Code::TaskUnknown => 32,
-        Code::SessionUnusable => 33,
-        Code::ListUnreadable => 34,
-        Code::ResponsePremature => 35,
-        Code::ClientDisconnected => 36,
+        Code::CertificateRequired => 22,
+        Code::Unavailable(_) => 23,
+        Code::MessageMalformed => 24,
+        Code::HeaderMismatch => 25,
+        Code::VersionUnsupported => 26,
+        Code::MethodDenied => 27,
+        Code::MethodUnknown => 28,
+        Code::NotificationDenied => 29,
+        Code::ObjectUnknown => 30,
+        Code::ObjectHidden(_) => 31,
+        Code::NotPermitted(_) => 32,
+        Code::ScopeMissing => 33,
+        Code::StepUpRequired => 34,
+        Code::ClaimsRequired => 35,
+        Code::StepUpExhausted => 36,
+        Code::RateLimited(_) => 37,
+        Code::SessionUnknown => 38,
+        Code::TaskUnknown => 39,
+        Code::SessionUnusable => 40,
+        Code::ListUnreadable => 41,
+        Code::ResponsePremature => 42,
+        Code::ClientDisconnected => 43,
     }
 }
 
@@ -362,6 +408,122 @@ fn rfc9449_7_1_where_proofs_are_taken_a_dpop_challenge_follows() {
             ]
         );
     }
+}
+
+fn wanted(acr_values: &[&str], max_age: Option<u64>) -> ChallengeError {
+    ChallengeError::InsufficientUserAuthentication(Authentication {
+        acr_values: acr_values.iter().map(|&acr| acr.to_owned()).collect(),
+        max_age: max_age.map(Duration::from_secs),
+    })
+}
+
+fn claims(context: Option<&str>, not_before: Option<u64>) -> ChallengeError {
+    let context = context.map(str::to_owned);
+    ChallengeError::InsufficientClaims(ClaimsRequest { context, not_before })
+}
+
+#[test]
+fn rfc9470_3_a_challenge_says_how_to_authenticate() {
+    let start = format!(
+        "Bearer resource_metadata=\"{METADATA}\", error=\"insufficient_user_authentication\""
+    );
+    let end = "error_description=\"Other or more recent authentication is needed\"";
+    for (error, scopes, rest) in [
+        (
+            wanted(&["gold", "silver"], None),
+            &["a"][..],
+            ", scope=\"a\", acr_values=\"gold silver\"",
+        ),
+        (wanted(&[], Some(0)), &[], ", max_age=\"0\""),
+        (wanted(&["gold"], Some(300)), &[], ", acr_values=\"gold\", max_age=\"300\""),
+        (wanted(&["g\"\r\nold"], None), &[], ", acr_values=\"gold\""),
+    ] {
+        assert_eq!(lines(challenge(Some(error), scopes)), [format!("{start}{rest}, {end}")]);
+    }
+}
+
+/// Section 3: with any scheme that tokens are presented with.
+#[test]
+fn rfc9470_3_the_dpop_challenge_says_it_too() {
+    let challenge = Challenge {
+        proof_algorithms: vec!["ES256"],
+        ..challenge(Some(wanted(&["gold"], None)), &[])
+    };
+    let parameters = format!(
+        "resource_metadata=\"{METADATA}\", error=\"insufficient_user_authentication\", \
+         acr_values=\"gold\", error_description=\"Other or more recent authentication is needed\""
+    );
+    assert_eq!(
+        lines(challenge),
+        [format!("Bearer {parameters}"), format!("DPoP {parameters}, algs=\"ES256\"")]
+    );
+}
+
+#[test]
+fn entra_a_claims_challenge_asks_for_claims_of_the_access_token() {
+    for (error, json) in [
+        (claims(Some("c1"), None), r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#),
+        (
+            claims(None, Some(1_785_196_800)),
+            r#"{"access_token":{"nbf":{"essential":true,"value":"1785196800"}}}"#,
+        ),
+        (
+            claims(Some("c\"1"), Some(7)),
+            r#"{"access_token":{"acrs":{"essential":true,"value":"c\"1"},"nbf":{"essential":true,"value":"7"}}}"#,
+        ),
+    ] {
+        let [line] = lines(challenge(Some(error), &["a"])).try_into().unwrap();
+        let start = format!(
+            "Bearer resource_metadata=\"{METADATA}\", error=\"insufficient_claims\", scope=\"a\", claims=\""
+        );
+        let encoded = line.strip_prefix(&start).unwrap().strip_suffix('"').unwrap();
+        assert_eq!(STANDARD.decode(encoded).unwrap(), json.as_bytes());
+    }
+    // MSAL decodes only what has its padding.
+    let [line] = lines(challenge(Some(claims(Some("c12"), None)), &[])).try_into().unwrap();
+    assert!(line.ends_with("=\""), "{line}");
+}
+
+/// `tests/envoy/challenges.json` is shown to real clients: here it is held to what is sent.
+#[test]
+fn what_clients_are_shown_is_what_is_sent() {
+    let with = |code, error, scopes: &[&str], algorithms: &[&'static str]| {
+        Denial::new(code, "").with_challenge(Challenge {
+            proof_algorithms: algorithms.to_vec(),
+            ..challenge(Some(error), scopes)
+        })
+    };
+    let step_up = || wanted(&["gold", "silver"], Some(300));
+    let sent = [
+        ("scope", with(Code::ScopeMissing, ChallengeError::InsufficientScope, &["docs"], &[])),
+        ("step-up", with(Code::StepUpRequired, step_up(), &["docs"], &[])),
+        ("step-up, DPoP", with(Code::StepUpRequired, step_up(), &["docs"], &["ES256", "EdDSA"])),
+        ("claims", with(Code::ClaimsRequired, claims(Some("c1"), None), &["docs"], &[])),
+        ("certificate", with(Code::CertificateRequired, ChallengeError::InvalidToken, &[], &[])),
+        ("exhausted", Denial::new(Code::StepUpExhausted, "")),
+        ("forbidden", Denial::new(Code::NotPermitted("agent_unknown"), "")),
+        ("rate", Denial::new(Code::RateLimited(Duration::from_millis(1_500).into()), "")),
+    ]
+    .map(|(name, denial)| {
+        let reply = denial.with_id(Some(Id::Integer(1))).reply("d1");
+        let headers = reply.headers.iter().skip(3).map(|header| json!(header));
+        let headers: Vec<_> = headers.collect();
+        json!({ "name": name, "status": reply.status, "headers": headers, "body": parsed(&reply) })
+    });
+    let shown: Value =
+        serde_json::from_str(include_str!("../../tests/envoy/challenges.json")).unwrap();
+    assert_eq!(shown, json!(sent), "{}", json!(sent));
+}
+
+#[test]
+fn rfc9110_10_2_3_who_waits_as_long_as_told_does_not_come_too_early() {
+    for (wait, seconds) in
+        [(0, "1"), (1, "1"), (999, "1"), (1_000, "1"), (1_001, "2"), (60_000, "60")]
+    {
+        let code = Code::RateLimited(Duration::from_millis(wait).into());
+        assert_eq!(code.extra_header(), Some(("retry-after", seconds.to_owned())), "{wait} ms");
+    }
+    assert!(RetryAfter::from(Duration::MAX) > RetryAfter::A_SECOND);
 }
 
 #[test]

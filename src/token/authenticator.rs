@@ -1,9 +1,12 @@
 //! From what a request brings to who sent it.
 //!
 //! The order is fixed: whose token it is and whether it is good, whether it is for this
-//! server and now, whether its issuer took it back, and last whether its sender is the one
-//! it is bound to. The last step records the use of a DPoP proof, so nothing that could
+//! server and now, whether its issuer took it back, which workload sends it, and last whether
+//! its sender is the one it is bound to. The last step records the use of a DPoP proof, so nothing that could
 //! make the request wait, or be refused, comes after it.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod assumed;
 
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -12,7 +15,7 @@ use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError};
 
 use super::cache::{Entry, TokenCache, TokenDigest};
 use super::claims::AccessToken;
-use super::confirmation::Confirmation;
+use super::confirmation::{Confirmation, Thumbprint};
 use super::dpop::{DpopPolicy, Expected, NonceKey, ProofVerifier, Requirement};
 use super::error::{ProofError, TokenError};
 use super::introspection::{Freshness, IntrospectedTokens};
@@ -23,6 +26,10 @@ use super::request::{
     Caller, Credential, Demands, Evidence, Outcome, Recency, Scheme, Wait, Waited,
 };
 use super::shared_document::Generation;
+use super::workload::{WorkloadIdentity, Workloads};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use assumed::Possession;
 
 /// Authenticates callers: the issuers, what they published, and the tokens verified before.
 /// One per worker; documents and used proofs are shared by the workers of a proxy.
@@ -30,6 +37,7 @@ use super::shared_document::Generation;
 pub struct Authenticator {
     issuers: Vec<KnownIssuer>,
     cache: TokenCache,
+    workloads: Workloads,
     proofs: ProofVerifier,
     generation: Generation,
 }
@@ -54,9 +62,16 @@ impl Authenticator {
         Authenticator {
             issuers: issuers.map(|(id, issuer)| KnownIssuer::new(IssuerId(id), issuer)).collect(),
             cache: TokenCache::new(),
+            workloads: Workloads::new(WorkloadIdentity::default()),
             proofs: ProofVerifier::new(nonce_keys),
             generation: Generation::default(),
         }
+    }
+
+    /// The same, which knows these workloads.
+    #[must_use]
+    pub fn with_workloads(self, workloads: WorkloadIdentity) -> Self {
+        Authenticator { workloads: Workloads::new(workloads), ..self }
     }
 
     /// Makes what the workers of a proxy share, where it is not there yet. To be called
@@ -68,6 +83,7 @@ impl Authenticator {
         for issuer in &mut self.issuers {
             issuer.prepare(host);
         }
+        self.workloads.prepare(host);
         if takes_proofs { ProofVerifier::prepare(host) } else { Ok(()) }
     }
 
@@ -107,7 +123,7 @@ impl Authenticator {
             Ok((token, origin)) => match admit(issuer, &token, demands, host.now()) {
                 Ok(()) => {
                     let evidence = Evidence { introspection: Some(origin), ..caller.evidence };
-                    Outcome::Verified(Caller { token, evidence, nonce: caller.nonce.clone() })
+                    Outcome::Verified(Caller { token, evidence, ..caller.clone() })
                 }
                 Err(error) => error.into(),
             },
@@ -121,11 +137,13 @@ impl Authenticator {
         self.proofs.nonce(policy, host)
     }
 
-    /// Starts what is due: keys, lists of revocations, questions to issuers. Returns what
-    /// nobody needs to wait for any longer.
+    /// Starts what is due: keys, lists of revocations, bundles, questions to issuers. Returns
+    /// what nobody needs to wait for any longer.
     #[must_use = "requests may wait for these"]
     pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
-        self.issuers.iter_mut().flat_map(|issuer| issuer.on_tick(host)).collect()
+        let mut settled = self.workloads.on_tick(host);
+        settled.extend(self.issuers.iter_mut().flat_map(|issuer| issuer.on_tick(host)));
+        settled
     }
 
     /// Takes the answer of a callout. Returns what nobody needs to wait for any longer;
@@ -138,7 +156,10 @@ impl Authenticator {
         host: &dyn Host,
     ) -> Vec<Wait> {
         let mut issuers = self.issuers.iter_mut();
-        issuers.find_map(|issuer| issuer.on_callout(id, answer, host)).unwrap_or_default()
+        issuers
+            .find_map(|issuer| issuer.on_callout(id, answer, host))
+            .or_else(|| Some(vec![self.workloads.on_callout(id, answer, host)?]))
+            .unwrap_or_default()
     }
 
     /// Whether there is no fetch of this issuer's keys to wait for.
@@ -156,6 +177,7 @@ impl Authenticator {
     ) -> Result<Caller, Outcome> {
         if self.generation.changed(host) {
             self.issuers.iter_mut().for_each(|issuer| issuer.sync(host));
+            self.workloads.sync(host);
         }
         if credential.token.len() > MAX_TOKEN {
             return Err(TokenError::Malformed("too long").into());
@@ -198,14 +220,14 @@ impl Authenticator {
             }
             token
         };
-        Ok(Caller { token, evidence, nonce: None })
+        Ok(Caller { token, workload: None, evidence, nonce: None })
     }
 
-    /// Whether the token of a caller is good here and now, and its sender the one it is
-    /// bound to.
+    /// Whether the token of a caller is good here and now, which workload sends it, and that
+    /// its sender is the one it is bound to.
     fn judge(
         &mut self,
-        Caller { token, evidence, nonce }: &mut Caller,
+        Caller { token, workload, evidence, nonce }: &mut Caller,
         attempt: &Attempt<'_>,
         host: &dyn Host,
     ) -> Result<(), Outcome> {
@@ -226,6 +248,12 @@ impl Authenticator {
                 evidence.introspection = Some(origin);
                 *token = confirmed;
             }
+        }
+        let proved =
+            self.workloads.identify(credential.workload, demands.resource, waited, now, host)?;
+        if let Some((id, stale)) = proved {
+            *workload = Some(id);
+            evidence.stale |= stale;
         }
         *nonce = self.check_sender(attempt, token.confirmation, host)?;
         Ok(())
@@ -288,28 +316,33 @@ impl Authenticator {
     ) -> Result<Option<String>, TokenError> {
         let Confirmation { key, certificate } = confirmation;
         demands.mtls.check(certificate, credential.certificate)?;
-        match (key, credential.scheme) {
-            (Some(_), _) if demands.dpop.mode == Requirement::Off => {
-                Err(TokenError::SenderConstrained)
-            }
-            (Some(_), Scheme::Bearer) => Err(TokenError::Downgraded),
-            (Some(thumbprint), Scheme::Dpop) => {
-                let proof = credential.proof.ok_or(ProofError::Missing)?;
-                let expected = Expected {
-                    method: credential.method,
-                    policy: demands.dpop,
-                    token: digest,
-                    thumbprint,
-                };
-                Ok(self.proofs.verify(proof, &expected, host)?.nonce)
-            }
-            // A key that nothing binds the token to proves nothing of its sender.
-            (None, Scheme::Dpop) => Err(TokenError::NotSenderConstrained),
-            (None, Scheme::Bearer) if demands.dpop.mode == Requirement::Required => {
-                Err(TokenError::NotSenderConstrained)
-            }
-            (None, Scheme::Bearer) => Ok(None),
+        let Some(thumbprint) = key_to_prove(demands.dpop, key, credential.scheme)? else {
+            return Ok(None);
+        };
+        let proof = credential.proof.ok_or(ProofError::Missing)?;
+        let expected =
+            Expected { method: credential.method, policy: demands.dpop, token: digest, thumbprint };
+        Ok(self.proofs.verify(proof, &expected, host)?.nonce)
+    }
+}
+
+/// The key that the sender has to prove, given the one that its token is bound to; `None`
+/// where a bearer token will do.
+fn key_to_prove(
+    dpop: &DpopPolicy,
+    bound: Option<Thumbprint>,
+    scheme: Scheme,
+) -> Result<Option<Thumbprint>, TokenError> {
+    match (bound, scheme) {
+        (Some(_), _) if dpop.mode == Requirement::Off => Err(TokenError::SenderConstrained),
+        (Some(_), Scheme::Bearer) => Err(TokenError::Downgraded),
+        (Some(thumbprint), Scheme::Dpop) => Ok(Some(thumbprint)),
+        // A key that nothing binds the token to proves nothing of its sender.
+        (None, Scheme::Dpop) => Err(TokenError::NotSenderConstrained),
+        (None, Scheme::Bearer) if dpop.mode == Requirement::Required => {
+            Err(TokenError::NotSenderConstrained)
         }
+        (None, Scheme::Bearer) => Ok(None),
     }
 }
 

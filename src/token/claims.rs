@@ -9,10 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::json::{Object, Value};
 
+use super::actors::Actor;
 use super::claim_path::ClaimPath;
 use super::confirmation::{CertificateDigest, Confirmation, Thumbprint};
 use super::error::TokenError;
-use super::issuer::IssuerId;
+use super::issuer::{ClaimNames, IssuerId};
+use super::subject_kind::SubjectKind;
 
 /// Most top-level claims of a token. Verbose identity providers send about 40.
 const MAX_CLAIMS: usize = 128;
@@ -23,12 +25,12 @@ const MAX_STRING: usize = 2048;
 /// Most members of `aud`. A token for more resources than this is for none in particular.
 const MAX_AUDIENCES: usize = 32;
 
-/// Most scopes of a token, and most roles. Policy compares them, and providers stop at 200
-/// groups (Microsoft Entra ID) or earlier.
+/// Most scopes of a token, most roles, most groups, and so on. Policy compares them, and
+/// providers stop at 200 groups (Microsoft Entra ID) or earlier.
 const MAX_LIST: usize = 256;
 
-/// Most text of all scopes of a token, and of all roles, in bytes: half of what a token can
-/// hold, and a bound on what introspection can make us remember.
+/// Most text of each of these lists, in bytes: half of what a token can hold, and a bound on
+/// what introspection can make us remember.
 const MAX_LIST_TEXT: usize = 8 * 1024;
 
 /// Latest time a claim may name, 9999-12-31T23:59:59Z: the last RFC 3339 can write.
@@ -57,8 +59,27 @@ pub struct AccessToken {
     pub issued_at: SystemTime,
     /// `jti`; every RFC 9068 token has one.
     pub token_id: Option<TokenId>,
-    /// Roles of the subject.
+    /// In whose name the call is made: a person's, or nobody's but the client's own.
+    pub kind: SubjectKind,
+    /// Roles of the subject. Of a workload: the permissions it has itself.
     pub roles: BTreeSet<String>,
+    /// Groups of the subject.
+    pub groups: BTreeSet<String>,
+    /// `act`: who acts for the subject, the current actor first, then those before it
+    /// (RFC 8693 section 4.1). At most [`MAX_ACTORS`](super::MAX_ACTORS).
+    pub actors: Vec<Actor>,
+    /// `may_act`: who may act for the subject (RFC 8693 section 4.4).
+    pub may_act: Option<Actor>,
+    /// The agent, where the issuer has claims of its own for it.
+    pub agent: AgentClaims,
+    /// What the subject consented to, where the issuer says it.
+    pub consent: Consent,
+    /// What the token is good for only, where the issuer says it.
+    pub context: ContextClaims,
+    /// `acrs`: authentication contexts the subject has been through (Microsoft Entra ID).
+    pub authentication_contexts: BTreeSet<String>,
+    /// `xms_cc` has `cp1`: the client knows what to do with a claims challenge.
+    pub takes_claims_challenges: bool,
     /// The subject's tenant.
     pub tenant: Option<String>,
     /// `sid`: the session at the issuer.
@@ -69,6 +90,38 @@ pub struct AccessToken {
     pub authenticated_at: Option<SystemTime>,
     /// `cnf`: what the token is bound to.
     pub confirmation: Confirmation,
+}
+
+/// What an issuer says of the agent besides `act` and the client, by its configured claims.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentClaims {
+    /// The agent.
+    pub id: Option<String>,
+    /// Which of its running instances.
+    pub instance: Option<String>,
+    /// Which version of it.
+    pub version: Option<String>,
+}
+
+/// What the subject consented to: `None` where the issuer has no such claim configured.
+/// A configured claim that a token lacks lists nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Consent {
+    /// Resource identifiers of MCP servers.
+    pub servers: Option<BTreeSet<String>>,
+    /// Agents, by client identifier or `sub` of `act`.
+    pub agents: Option<BTreeSet<String>>,
+}
+
+/// Claims that bind a token to the context of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContextClaims {
+    /// The MCP session, as the client knows it.
+    pub session: Option<String>,
+    /// The task.
+    pub task: Option<String>,
+    /// The instance of the agent.
+    pub instance: Option<String>,
 }
 
 /// `jti`, with the digest of it that goes on record each time the token is used.
@@ -203,7 +256,7 @@ pub(super) fn scopes(
     claims: &Object<'_>,
     paths: &[ClaimPath],
 ) -> Result<BTreeSet<String>, TokenError> {
-    list(claims, paths, "scope", |value| {
+    list(paths.iter().flat_map(|path| path.resolve(claims)), "scope", |value| {
         let tokens: Vec<&str> = match value {
             Value::String(tokens) if tokens.is_empty() => Vec::new(),
             Value::String(tokens) => tokens.split(' ').collect(),
@@ -214,37 +267,101 @@ pub(super) fn scopes(
     })
 }
 
-/// Roles, in arrays or one as a string: a role may have spaces.
+/// Strings, in arrays or one by itself: each may have spaces. `name` is for the error.
 ///
 /// # Errors
 /// [`TokenError::BadClaim`] for anything else, or too many.
-pub(super) fn roles(
-    claims: &Object<'_>,
-    paths: &[ClaimPath],
-) -> Result<BTreeSet<String>, TokenError> {
-    list(claims, paths, "roles", |value| {
-        let roles = match value {
-            Value::Array(roles) => roles.as_slice(),
-            role => std::slice::from_ref(role),
-        };
-        roles.iter().map(|role| role.as_str().filter(|role| is_plain(role))).collect()
-    })
-}
-
-/// What all the paths lead to, together. `name` is for the error.
-fn list(
+pub(super) fn strings(
     claims: &Object<'_>,
     paths: &[ClaimPath],
     name: &'static str,
-    members: impl for<'v> Fn(&'v Value<'_>) -> Option<Vec<&'v str>>,
+) -> Result<BTreeSet<String>, TokenError> {
+    list(paths.iter().flat_map(|path| path.resolve(claims)), name, plain_members)
+}
+
+/// As [`strings`], of the top-level claim of that name.
+///
+/// # Errors
+/// The same.
+pub(super) fn named_strings(
+    claims: &Object<'_>,
+    name: &'static str,
+) -> Result<BTreeSet<String>, TokenError> {
+    list(claims.get(name).into_iter(), name, plain_members)
+}
+
+/// What the values have, together. `name` is for the error.
+fn list<'v, 'a: 'v>(
+    values: impl Iterator<Item = &'v Value<'a>>,
+    name: &'static str,
+    members: impl Fn(&'v Value<'a>) -> Option<Vec<&'v str>>,
 ) -> Result<BTreeSet<String>, TokenError> {
     let bad = TokenError::BadClaim(name);
     let mut list = BTreeSet::new();
-    for value in paths.iter().flat_map(|path| path.resolve(claims)) {
+    for value in values {
         list.extend(members(value).ok_or(bad)?.into_iter().map(str::to_owned));
     }
     let text: usize = list.iter().map(String::len).sum();
     if list.len() > MAX_LIST || text > MAX_LIST_TEXT { Err(bad) } else { Ok(list) }
+}
+
+fn plain_members<'v>(value: &'v Value<'_>) -> Option<Vec<&'v str>> {
+    let members = match value {
+        Value::Array(members) => members.as_slice(),
+        member => std::slice::from_ref(member),
+    };
+    members.iter().map(|member| member.as_str().filter(|member| is_plain(member))).collect()
+}
+
+/// What the issuer says of the agent.
+///
+/// # Errors
+/// [`TokenError::BadClaim`].
+pub(super) fn agent(claims: &Object<'_>, names: &ClaimNames) -> Result<AgentClaims, TokenError> {
+    Ok(AgentClaims {
+        id: single(claims, &names.agent, "agent")?,
+        instance: single(claims, &names.agent_instance, "agent_instance")?,
+        version: single(claims, &names.agent_version, "agent_version")?,
+    })
+}
+
+/// What the subject consented to.
+///
+/// # Errors
+/// [`TokenError::BadClaim`].
+pub(super) fn consent(claims: &Object<'_>, names: &ClaimNames) -> Result<Consent, TokenError> {
+    let list = |paths: &[ClaimPath], name| {
+        (!paths.is_empty()).then(|| strings(claims, paths, name)).transpose()
+    };
+    Ok(Consent {
+        servers: list(&names.consented_servers, "consented_servers")?,
+        agents: list(&names.consented_agents, "consented_agents")?,
+    })
+}
+
+/// The context that the token is good in only.
+///
+/// # Errors
+/// [`TokenError::BadClaim`].
+pub(super) fn context(
+    claims: &Object<'_>,
+    names: &ClaimNames,
+) -> Result<ContextClaims, TokenError> {
+    Ok(ContextClaims {
+        session: single(claims, &names.session, "session")?,
+        task: single(claims, &names.task, "task")?,
+        instance: single(claims, &names.instance, "instance")?,
+    })
+}
+
+/// `xms_cc`: whether the client declared that it knows what to do with a claims challenge
+/// (Microsoft Entra ID). Clients write it in either case.
+///
+/// # Errors
+/// [`TokenError::BadClaim`].
+pub(super) fn takes_claims_challenges(claims: &Object<'_>) -> Result<bool, TokenError> {
+    let capabilities = named_strings(claims, "xms_cc")?;
+    Ok(capabilities.iter().any(|capability| capability.eq_ignore_ascii_case("cp1")))
 }
 
 /// `cnf` (RFC 7800 section 3.1). Each member is a demand on the sender, so all of them must

@@ -75,6 +75,9 @@ pub enum TokenError {
     /// The DPoP proof is not acceptable.
     #[error("DPoP proof: {0}")]
     Proof(#[from] ProofError),
+    /// The evidence of the sender's workload is not acceptable.
+    #[error("workload: {0}")]
+    Workload(#[from] WorkloadError),
     /// The issuer says that the token is not active (RFC 7662 section 2.2).
     #[error("not active")]
     Inactive,
@@ -141,6 +144,54 @@ pub enum ProofError {
     NotRecorded,
 }
 
+/// Why the evidence of a workload was refused (SPIFFE JWT-SVID). No variant carries text of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WorkloadError {
+    /// Not one header field with a JWS in compact serialisation (section 5.1), or beyond our
+    /// bounds.
+    #[error("malformed JWT-SVID: {0}")]
+    Malformed(&'static str),
+    /// `typ` is neither absent nor `JWT` or `JOSE` (section 2.3).
+    #[error("wrong type")]
+    Type,
+    /// `alg` is none of JWT-SVIDs (section 2.1), or not that of the key.
+    #[error("algorithm not accepted")]
+    Algorithm,
+    /// `sub` is missing, or not the SPIFFE ID of a workload (section 3.1).
+    #[error("`sub` is no SPIFFE ID")]
+    Subject,
+    /// `sub` is of no trust domain whose JWT-SVIDs are accepted.
+    #[error("unknown trust domain")]
+    TrustDomain,
+    /// There is no `kid`, or the bundle of the trust domain has no key of that name.
+    #[error("unknown key")]
+    UnknownKey,
+    /// We hold no bundle of the trust domain and could not get one. Not the caller's fault.
+    #[error("the bundle of the trust domain is unavailable")]
+    BundleUnavailable,
+    /// The signature is not that key's.
+    #[error("wrong signature")]
+    Signature,
+    /// A claim is missing, of the wrong type, or beyond our bounds.
+    #[error("claim {0} is missing or unusable")]
+    Claim(&'static str),
+    /// `aud` does not name this server (section 3.2).
+    #[error("not for this server")]
+    Audience,
+    /// `exp` is past (section 3.3).
+    #[error("expired")]
+    Expired,
+    /// `nbf` or `iat` is to come.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// `exp` is further away than is accepted.
+    #[error("good for too long")]
+    Lifetime,
+    /// The certificate of the connection names another workload.
+    #[error("not the workload of the certificate")]
+    Mismatch,
+}
+
 impl TokenError {
     /// A stable code for the record and for counters.
     #[must_use]
@@ -169,6 +220,7 @@ impl TokenError {
             Self::Downgraded => "dpop_downgrade",
             Self::Certificate => "mtls_certificate",
             Self::Proof(error) => error.code(),
+            Self::Workload(error) => error.code(),
             Self::Inactive => "token_inactive",
             Self::Revoked => "token_revoked",
             Self::IntrospectionUnavailable => "introspection_unavailable",
@@ -197,6 +249,29 @@ impl ProofError {
             Self::Replayed => "dpop_replay",
             Self::Nonce => "dpop_nonce",
             Self::NotRecorded => "replay_store_unavailable",
+        }
+    }
+}
+
+impl WorkloadError {
+    /// A stable code for the record and for counters.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "svid_malformed",
+            Self::Type => "svid_type",
+            Self::Algorithm => "svid_algorithm",
+            Self::Subject => "svid_subject",
+            Self::TrustDomain => "svid_trust_domain",
+            Self::UnknownKey => "svid_key",
+            Self::BundleUnavailable => "bundle_unavailable",
+            Self::Signature => "svid_signature",
+            Self::Claim(_) => "svid_claim",
+            Self::Audience => "svid_audience",
+            Self::Expired => "svid_expired",
+            Self::NotYetValid => "svid_not_yet_valid",
+            Self::Lifetime => "svid_lifetime",
+            Self::Mismatch => "workload_mismatch",
         }
     }
 }

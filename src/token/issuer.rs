@@ -80,6 +80,45 @@ pub struct ClaimNames {
     pub roles: Vec<ClaimPath>,
     /// The tenant. Default `tid`.
     pub tenant: Vec<ClaimPath>,
+    /// Groups of the subject, an array or one string. Default `groups`.
+    pub groups: Vec<ClaimPath>,
+    /// The agent, where the issuer has a claim of its own for it.
+    pub agent: Vec<ClaimPath>,
+    /// Which of the agent's running instances.
+    pub agent_instance: Vec<ClaimPath>,
+    /// Which version of the agent.
+    pub agent_version: Vec<ClaimPath>,
+    /// Servers that the subject consented to, an array or one string. Without a path, the
+    /// issuer does not say.
+    pub consented_servers: Vec<ClaimPath>,
+    /// Agents that the subject consented to, likewise.
+    pub consented_agents: Vec<ClaimPath>,
+    /// The MCP session that the token is for.
+    pub session: Vec<ClaimPath>,
+    /// The task that the token is for.
+    pub task: Vec<ClaimPath>,
+    /// The instance of the agent that the token is for.
+    pub instance: Vec<ClaimPath>,
+    /// What only tokens for workloads have, besides what is known of providers.
+    pub workload: Option<WorkloadMark>,
+}
+
+/// A claim that tells tokens for workloads from those for users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadMark {
+    /// The claim, an array or one string.
+    pub claim: ClaimPath,
+    /// Its values in tokens for workloads, any of them.
+    pub values: Vec<ValuePattern>,
+}
+
+/// A value of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValuePattern {
+    /// This one.
+    Exact(String),
+    /// All that begin so.
+    Prefix(String),
 }
 
 /// Where an issuer's keys come from.
@@ -121,6 +160,16 @@ impl Default for ClaimNames {
             scopes: names(&["scope", "scp"]),
             roles: names(&["roles"]),
             tenant: names(&["tid"]),
+            groups: names(&["groups"]),
+            agent: Vec::new(),
+            agent_instance: Vec::new(),
+            agent_version: Vec::new(),
+            consented_servers: Vec::new(),
+            consented_agents: Vec::new(),
+            session: Vec::new(),
+            task: Vec::new(),
+            instance: Vec::new(),
+            workload: None,
         }
     }
 }

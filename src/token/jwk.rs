@@ -34,6 +34,16 @@ const MAX_KID: usize = 256;
 /// Who publishes one has lost it.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// What the keys of a set are published for, as their `use` says (RFC 7517 section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyUse {
+    /// Signatures of all kinds: `sig`, or no `use` at all.
+    Signatures,
+    /// JWT-SVIDs: `jwt-svid`, and a `kid` (SPIFFE Trust Domain and Bundle section 4.2.2,
+    /// JWT-SVID section 4).
+    JwtSvids,
+}
+
 /// A verification key, bound to the one algorithm it is used with.
 pub(super) struct Key {
     id: KeyId,
@@ -60,9 +70,14 @@ pub(super) enum Material {
 
 impl Key {
     /// Reads a JWK; `None` when it is not a key this issuer may sign tokens with.
-    pub(super) fn from_jwk(jwk: &Value<'_>, algorithms: &[Algorithm]) -> Option<Key> {
+    pub(super) fn from_jwk(
+        jwk: &Value<'_>,
+        purpose: KeyUse,
+        algorithms: &[Algorithm],
+    ) -> Option<Key> {
         let jwk = jwk.as_object()?;
-        if PRIVATE_MEMBERS.iter().any(|name| jwk.get(name).is_some()) || !is_for_verifying(jwk) {
+        let is_private = PRIVATE_MEMBERS.iter().any(|name| jwk.get(name).is_some());
+        if is_private || !purpose.fits(jwk) || !may_verify(jwk) {
             return None;
         }
         let kid = match jwk.get("kid") {
@@ -91,7 +106,7 @@ impl Key {
     /// Reads the JWK that a DPoP proof signed with `algorithm` carries, and takes its
     /// thumbprint; `None` when it is not a public key for that algorithm.
     pub(super) fn for_proof(jwk: &Value<'_>, algorithm: Algorithm) -> Option<(Key, Thumbprint)> {
-        let key = Key::from_jwk(jwk, &[algorithm])?;
+        let key = Key::from_jwk(jwk, KeyUse::Signatures, &[algorithm])?;
         Some((key, thumbprint(jwk.as_object()?)?))
     }
 
@@ -153,13 +168,31 @@ impl KeyId {
     }
 }
 
-/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3); both optional, each binding where present.
-fn is_for_verifying(jwk: &Object<'_>) -> bool {
-    let use_fits = jwk.get("use").is_none_or(|value| value.as_str() == Some("sig"));
-    let operations_fit = jwk.get("key_ops").is_none_or(|value| {
+impl KeyUse {
+    fn fits(self, jwk: &Object<'_>) -> bool {
+        let name = jwk.get("use").map(Value::as_str);
+        match self {
+            Self::Signatures => name.is_none_or(|name| name == Some("sig")),
+            Self::JwtSvids => name == Some(Some(JWT_SVID)) && jwk.get("kid").is_some(),
+        }
+    }
+
+    /// Whether a set that is read for this purpose rightly has keys for others. Those of
+    /// issuers may too, but then it is worth saying that one was left out.
+    pub(super) fn passes_over(self, jwk: &Value<'_>) -> bool {
+        let name = jwk.as_object().and_then(|jwk| jwk.get("use")).and_then(Value::as_str);
+        self == Self::JwtSvids && name != Some(JWT_SVID)
+    }
+}
+
+/// `use` of keys for JWT-SVIDs.
+const JWT_SVID: &str = "jwt-svid";
+
+/// `key_ops` (RFC 7517 section 4.3): optional, and binding where present.
+fn may_verify(jwk: &Object<'_>) -> bool {
+    jwk.get("key_ops").is_none_or(|value| {
         value.as_array().is_some_and(|ops| ops.iter().any(|op| op.as_str() == Some("verify")))
-    });
-    use_fits && operations_fit
+    })
 }
 
 impl Material {

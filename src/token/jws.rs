@@ -134,6 +134,12 @@ impl<'a> Unverified<Jws<'a>> {
         self.0.claims.get("iss").and_then(Value::as_str).filter(|iss| iss.len() <= MAX_ISSUER)
     }
 
+    /// `sub`: in a JWT-SVID, whose trust domain's keys to try. Nothing is believed of it yet.
+    #[must_use]
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.0.claims.get("sub").and_then(Value::as_str)
+    }
+
     /// Checks the signature, with the algorithm of the key.
     ///
     /// # Errors
@@ -230,7 +236,7 @@ pub(super) struct Header {
 /// What a JWS is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Its key is one of the issuer's.
+    /// Its key is one of the issuer's. JWT-SVIDs are read alike, their keys are of a bundle.
     AccessToken,
     /// Its key is the one it carries (RFC 9449 section 4.2).
     DpopProof,

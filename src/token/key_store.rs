@@ -1,24 +1,29 @@
-//! The current keys of an issuer: from the configuration, or fetched.
+//! The current keys of an issuer or a trust domain: from the configuration, or fetched.
 
 use std::time::SystemTime;
 
 use crate::host::{CalloutAnswer, CalloutId, Host};
 
 use super::algorithm::Algorithm;
+use super::issuer::KeySource;
 use super::keys::KeySet;
 use super::shared_document::{Freshness, Reader, SharedDocument};
 use super::source::{Schedule, Source};
 
-/// The keys of one issuer.
+/// The keys of one issuer or, read as bundles are, of one trust domain.
 #[derive(Debug)]
-pub(super) enum KeyStore {
+pub(super) enum KeyStore<R: Reader<Document = KeySet> = KeyReader> {
     Inline(KeySet),
-    Remote(Box<SharedDocument<KeyReader>>),
+    Remote(Box<SharedDocument<R>>),
 }
 
 /// Reads JWK Sets of an issuer that signs with these algorithms.
 #[derive(Debug)]
 pub(super) struct KeyReader(Vec<Algorithm>);
+
+/// Reads the bundles of trust domains.
+#[derive(Debug)]
+pub(super) struct BundleReader;
 
 impl KeyStore {
     /// Of an issuer without keys.
@@ -36,7 +41,22 @@ impl KeyStore {
         let reader = KeyReader(algorithms.to_vec());
         KeyStore::Remote(Box::new(SharedDocument::new(reader, issuer, source, schedule)))
     }
+}
 
+impl KeyStore<BundleReader> {
+    /// Of a trust domain.
+    pub(super) fn bundle(trust_domain: &str, keys: KeySource) -> Self {
+        match keys {
+            KeySource::Inline(keys) => KeyStore::Inline(keys),
+            KeySource::Remote { source, schedule } => {
+                let document = SharedDocument::new(BundleReader, trust_domain, source, schedule);
+                KeyStore::Remote(Box::new(document))
+            }
+        }
+    }
+}
+
+impl<R: Reader<Document = KeySet>> KeyStore<R> {
     /// See [`SharedDocument::prepare`].
     pub(super) fn prepare(&mut self, host: &dyn Host) {
         if let KeyStore::Remote(document) = self {
@@ -108,6 +128,24 @@ impl Reader for KeyReader {
 
     fn read(&self, body: &[u8]) -> Result<KeySet, String> {
         KeySet::parse(body, &self.0).map_err(|error| error.to_string())
+    }
+
+    fn note(keys: &KeySet) -> Option<String> {
+        keys.unused().note()
+    }
+}
+
+impl Reader for BundleReader {
+    type Document = KeySet;
+
+    const NAME: &'static str = "bundle";
+
+    const OWNER: &'static str = "trust domain";
+
+    const MEDIA_TYPES: &'static [&'static str] = KeyReader::MEDIA_TYPES;
+
+    fn read(&self, body: &[u8]) -> Result<KeySet, String> {
+        KeySet::parse_bundle(body).map_err(|error| error.to_string())
     }
 
     fn note(keys: &KeySet) -> Option<String> {

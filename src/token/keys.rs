@@ -1,15 +1,29 @@
-//! An issuer's key set.
+//! A key set: of an issuer, or in the bundle of a trust domain.
 
 use crate::json::{self, Value};
 
 use super::algorithm::Algorithm;
-use super::jwk::{Key, KeyId};
+use super::jwk::{Key, KeyId, KeyUse};
 
 /// Most keys of a set. Providers publish 2 to 10; each usable one costs a point
 /// decompression or a modulus to prepare.
 const MAX_KEYS: usize = 64;
 
-/// The usable keys of a JWK Set (RFC 7517 section 5), at least one.
+/// The algorithms of JWT-SVIDs (JWT-SVID section 2.1). RS256 is the first: SPIRE's RSA keys
+/// name no `alg` and sign with it.
+pub(super) const JWT_SVID_ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Es256,
+    Algorithm::Es384,
+    Algorithm::Es512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+];
+
+/// The usable keys of a JWK Set (RFC 7517 section 5): of an issuer, at least one.
 ///
 /// Keys that cannot be used are left out, as RFC 7517 section 5 wants it: a set may
 /// hold keys for encryption, or of algorithms we do not know.
@@ -59,6 +73,30 @@ impl KeySet {
     /// # Errors
     /// [`KeySetError`].
     pub fn parse(jwks: &[u8], algorithms: &[Algorithm]) -> Result<KeySet, KeySetError> {
+        let set = KeySet::read(jwks, KeyUse::Signatures, algorithms)?;
+        if set.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(set) }
+    }
+
+    /// Reads the bundle of a trust domain, for its keys of JWT-SVIDs (SPIFFE Trust Domain and
+    /// Bundle section 4). It may have none: a trust domain that takes its last key back
+    /// publishes that.
+    ///
+    /// Two keys of one name and keys for several algorithms are treated as by
+    /// [`KeySet::parse`]. An RSA key that names no `alg` is for RS256.
+    ///
+    /// # Errors
+    /// [`KeySetError`].
+    pub fn parse_bundle(jwks: &[u8]) -> Result<KeySet, KeySetError> {
+        KeySet::read(jwks, KeyUse::JwtSvids, &JWT_SVID_ALGORITHMS)
+    }
+
+    /// Whether it verifies nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    fn read(jwks: &[u8], purpose: KeyUse, algorithms: &[Algorithm]) -> Result<KeySet, KeySetError> {
         let document = json::read(jwks).map_err(|_| KeySetError::NotAKeySet)?;
         let jwks = document
             .as_object()
@@ -70,8 +108,8 @@ impl KeySet {
         }
         let mut keys: Vec<Key> = Vec::with_capacity(jwks.len());
         let mut unused = Unused::default();
-        for jwk in jwks {
-            match Key::from_jwk(jwk, algorithms) {
+        for jwk in jwks.iter().filter(|jwk| !purpose.passes_over(jwk)) {
+            match Key::from_jwk(jwk, purpose, algorithms) {
                 Some(key) if keys.iter().any(|other| other.id() == key.id()) => {}
                 Some(key) => keys.push(key),
                 None => unused.add(jwk),
@@ -85,7 +123,7 @@ impl KeySet {
         let usable = keys.len();
         keys.retain(|key| !clashing.contains(key.id()));
         unused.ambiguous = usable.saturating_sub(keys.len());
-        if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(KeySet { keys, unused }) }
+        Ok(KeySet { keys, unused })
     }
 
     /// The key a token means. Without `kid` there is an answer only if there is one key.

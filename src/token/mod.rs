@@ -7,8 +7,10 @@
 //!
 //! The algorithm is a property of the key and never chosen by the token (RFC 8725
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
-//! in the module. This module knows no MCP, and of HTTP only its callouts.
+//! in the module. Beside the token, a request may prove which workload sends it
+//! (`workload`). This module knows no MCP, and of HTTP only its callouts.
 
+mod actors;
 mod algorithm;
 mod authenticator;
 mod cache;
@@ -33,24 +35,32 @@ mod secret;
 mod shared_document;
 mod signature;
 mod source;
+mod spiffe;
+mod subject_kind;
 #[cfg(test)]
 mod tests;
 mod token_rules;
 #[cfg(any(test, feature = "test-faults"))]
 pub mod vectors;
+mod workload;
 
+pub use actors::{Actor, MAX_ACTORS};
 pub use algorithm::Algorithm;
 pub use authenticator::Authenticator;
+#[cfg(not(target_arch = "wasm32"))]
+pub use authenticator::Possession;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
-pub use claims::{AccessToken, TokenId};
+pub use claims::{AccessToken, AgentClaims, Consent, ContextClaims, TokenId};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
-pub use error::{ProofError, TokenError};
+pub use error::{ProofError, TokenError, WorkloadError};
 pub use introspection::{
     ClientAuthentication, Inquiry, IntrospectedTokens, Introspection, SigningKey,
 };
-pub use issuer::{ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType};
+pub use issuer::{
+    ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType, ValuePattern, WorkloadMark,
+};
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
 pub use kind::is_other_kind;
@@ -60,3 +70,6 @@ pub use request::{
 };
 pub use secret::Secret;
 pub use source::{RevocationSource, Schedule, Source};
+pub use spiffe::{SpiffeId, SpiffeIdError};
+pub use subject_kind::SubjectKind;
+pub use workload::{TrustDomain, TrustDomainId, WorkloadEvidence, WorkloadIdentity};

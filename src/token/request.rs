@@ -10,6 +10,8 @@ use super::introspection::Inquiry;
 use super::issuer::IssuerId;
 use super::jws::Verified;
 use super::mtls::MtlsPolicy;
+use super::spiffe::SpiffeId;
+use super::workload::{TrustDomainId, WorkloadEvidence};
 
 /// What a request brings to say who sends it. Nothing of it is verified.
 #[derive(Clone, Copy)]
@@ -24,6 +26,8 @@ pub struct Credential<'r> {
     pub method: &'r str,
     /// The client's certificate, from where the server's policy looks for it.
     pub certificate: Option<CertificateDigest>,
+    /// What says which workload it is of.
+    pub workload: WorkloadEvidence<'r>,
 }
 
 /// The authentication schemes access tokens are sent with.
@@ -56,6 +60,9 @@ pub struct Caller {
     /// What the issuer says of it. Where the token is bound, the sender proved to be who
     /// it is bound to.
     pub token: Rc<Verified<AccessToken>>,
+    /// The workload that sends the request, by a certificate or JWT-SVID of a configured
+    /// trust domain.
+    pub workload: Option<Rc<SpiffeId>>,
     /// What became of the token on the way, for the record.
     pub evidence: Evidence,
     /// A nonce for the sender's next proof (RFC 9449 section 8.2).
@@ -67,7 +74,8 @@ pub struct Caller {
 pub struct Evidence {
     /// It was verified before.
     pub cached: bool,
-    /// Its issuer's keys, or its list of revocations, are overdue for a refresh.
+    /// Its issuer's keys, its list of revocations, or the bundle of the workload's trust
+    /// domain, are overdue for a refresh.
     pub stale: bool,
     /// What its issuer said of it.
     pub introspection: Option<Introspected>,
@@ -112,6 +120,8 @@ pub enum Wait {
     Keys(IssuerId),
     /// The revocation list of an issuer.
     Revocations(IssuerId),
+    /// The bundle of a trust domain.
+    Bundle(TrustDomainId),
     /// An issuer's word on a token.
     Introspection(IssuerId, Inquiry),
 }
@@ -121,6 +131,7 @@ pub enum Wait {
 pub struct Waited {
     pub(super) keys: bool,
     pub(super) revocations: bool,
+    pub(super) bundle: bool,
     pub(super) introspection: Option<Inquiry>,
 }
 
@@ -137,6 +148,7 @@ impl Waited {
         match wait {
             Wait::Keys(_) => self.keys = true,
             Wait::Revocations(_) => self.revocations = true,
+            Wait::Bundle(_) => self.bundle = true,
             Wait::Introspection(_, inquiry) => self.introspection = Some(inquiry),
         }
         self

@@ -9,7 +9,9 @@
 mod agreement;
 mod certificates;
 mod claim_names;
+mod delegation;
 mod fetching;
+mod identity_claims;
 mod introspected;
 mod introspection;
 mod key_rules;
@@ -19,6 +21,8 @@ mod providers;
 mod revocations;
 mod rules;
 mod shared_documents;
+mod subject_kinds;
 pub(super) mod support;
 mod tenants;
 mod vectors;
+mod workloads;

@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::json::Object;
 
+use super::actors::{self, Actor};
 use super::algorithm::Algorithm;
 use super::claims::{self, AccessToken, TokenId, required};
 use super::error::TokenError;
 use super::issuer::{ClaimNames, Identifier, Issuer, IssuerId, TokenType};
 use super::jwk::Key;
 use super::jws::{Jws, Unverified, Verified};
-use super::kind;
+use super::{kind, subject_kind};
 
 /// The rules for the tokens of one issuer: RFC 9068 section 4, as far as its settings
 /// do not say otherwise.
@@ -142,6 +143,26 @@ impl TokenRules {
         self.token(id, claims, issued_at)
     }
 
+    /// Reads claims that nobody vouched for, as those of a token of the issuer's first type.
+    /// Does not exist in the filter.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn read_assumed(
+        &self,
+        id: IssuerId,
+        claims: &Object<'_>,
+    ) -> Result<AccessToken, TokenError> {
+        let is_typed =
+            |typ: &TokenType| matches!(typ, TokenType::Media(typ) if kind::is_access_token(typ));
+        if !self.token_types.first().is_some_and(is_typed) {
+            kind::refuse_other_kinds(claims)?;
+        }
+        let issued_at = required(claims::numeric_date(claims, "iat")?, "iat")?;
+        self.token(id, claims, issued_at)
+    }
+
     /// Whether the token is good now.
     ///
     /// # Errors
@@ -183,18 +204,31 @@ impl TokenRules {
         claims::check_count(claims)?;
         let names = &self.names;
         let tenant = claims::single(claims, &names.tenant, "tid")?;
+        let issuer_url = self.issuer_url(claims, tenant.as_deref())?;
+        let subject = required(claims::single(claims, &names.subject, "sub")?, "sub")?;
+        let client_id = required(claims::single(claims, &names.client, "client_id")?, "client_id")?;
+        let within = |actor: Actor| actor.within(&issuer_url);
         Ok(AccessToken {
             issuer,
-            issuer_url: self.issuer_url(claims, tenant.as_deref())?,
-            subject: required(claims::single(claims, &names.subject, "sub")?, "sub")?,
-            client_id: required(claims::single(claims, &names.client, "client_id")?, "client_id")?,
+            kind: subject_kind::of(claims, names, &subject, &client_id)?,
+            actors: actors::chain(claims)?.into_iter().map(within).collect(),
+            may_act: actors::authorized(claims)?.map(within),
+            issuer_url,
+            subject,
+            client_id,
             audiences: claims::audiences(claims)?,
             scopes: claims::scopes(claims, &names.scopes)?,
             expires_at: required(claims::numeric_date(claims, "exp")?, "exp")?,
             not_before: claims::numeric_date(claims, "nbf")?,
             issued_at,
             token_id: claims::string(claims, "jti")?.map(TokenId::new),
-            roles: claims::roles(claims, &names.roles)?,
+            roles: claims::strings(claims, &names.roles, "roles")?,
+            groups: claims::strings(claims, &names.groups, "groups")?,
+            agent: claims::agent(claims, names)?,
+            consent: claims::consent(claims, names)?,
+            context: claims::context(claims, names)?,
+            authentication_contexts: claims::named_strings(claims, "acrs")?,
+            takes_claims_challenges: claims::takes_claims_challenges(claims)?,
             tenant,
             session: claims::string(claims, "sid")?,
             acr: claims::string(claims, "acr")?,

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {
   CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema,
@@ -16,16 +17,22 @@ const PATIENCE = 5_000;
 /** A document of server-everything. */
 const DOCUMENT = 'demo://resource/dynamic/text/1';
 
+/** Streamable HTTP, with `headers` in each request to `url`. */
+const streamableHttp = (url, headers) => new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+
+/** The same over HTTP+SSE of 2024-11-05. */
+export const httpSse = (url, headers) => new SSEClientTransport(new URL(url), { requestInit: { headers } });
+
 /**
- * Does everything once at `url`, with `headers` in each request. Returns what a caller of the SDK
+ * Does everything once at `url`, with `headers` in each request, over what `open` makes of them. Returns what a caller of the SDK
  * could see: `{ steps, asked, told }`, the outcome of each step by its name, the server's requests
  * and its notifications, the latter sorted. What differs by nature (session ids, times of day) is
  * replaced.
  */
-export async function tour(url, headers = {}) {
+export async function tour(url, headers = {}, open = streamableHttp) {
   const capabilities = { sampling: {}, elicitation: {}, roots: { listChanged: true } };
   const client = new Client({ name: 'tests', version: '1' }, { capabilities });
-  const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+  const transport = open(url, headers);
   const asked = [];
   const told = [];
   const answer = (schema, result) => client.setRequestHandler(schema, ({ method, params }) => {
@@ -108,15 +115,17 @@ export async function tour(url, headers = {}) {
   await step('completion, template', () => client.complete({
     ref: { type: 'ref/resource', uri: 'demo://resource/dynamic/text/{resourceId}' }, argument: { name: 'resourceId', value: '1' },
   }));
-  await step('end of the session', () => transport.terminateSession());
-  await step('after the end', () => fetch(url, {
-    method: 'POST',
-    headers: {
-      ...headers, 'content-type': 'application/json', accept: 'application/json, text/event-stream',
-      'mcp-session-id': sessionId, 'mcp-protocol-version': protocolVersion,
-    },
-    body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
-  }).then(({ status }) => status));
+  if (sessionId) {
+    await step('end of the session', () => transport.terminateSession());
+    await step('after the end', () => fetch(url, {
+      method: 'POST',
+      headers: {
+        ...headers, 'content-type': 'application/json', accept: 'application/json, text/event-stream',
+        'mcp-session-id': sessionId, 'mcp-protocol-version': protocolVersion,
+      },
+      body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
+    }).then(({ status }) => status));
+  }
   await client.close();
   told.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   return comparable({ steps, asked, told });
@@ -128,7 +137,7 @@ export async function tour(url, headers = {}) {
  */
 export async function visit(url, steps, headers = {}) {
   const client = new Client({ name: 'tests', version: '1' });
-  await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
+  await client.connect(streamableHttp(url, headers));
   const perform = {
     'tools/list': () => client.listTools(),
     'tools/call': (params) => client.callTool(params),

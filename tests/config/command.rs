@@ -1,28 +1,9 @@
 //! The `countersign` command.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use countersign::config::{load, schema};
 use serde_json::json;
 
-use crate::support::{edited, full, minimal, secrets};
-
-/// Runs the command on the document; its exit status, output and error output.
-fn countersign(arguments: &[&str], stdin: &str) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that does not read its input closes it: not what is tested.
-    drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
+use crate::support::{countersign, edited, full, minimal, secrets};
 
 #[test]
 fn the_command_checks_documents() {
@@ -49,15 +30,21 @@ fn the_command_tells_how_it_is_used() {
     assert_eq!(countersign(&["schema"], ""), (Some(0), schema(), String::new()));
     let (code, help, _) = countersign(&["--help"], "");
     assert!(code == Some(0) && help.contains("countersign check [--environment] FILE"));
-    for arguments in [
-        &[][..],
-        &["check"],
-        &["chekc", "-"],
-        &["check", "--fix", "-"],
-        &["check", "--environment"],
-        &["schema", "x"],
+    for (arguments, why) in [
+        (&[][..], "a command is needed"),
+        (&["check"], "a file to check is needed"),
+        (&["chekc", "-"], "no command is named `chekc`"),
+        (&["check", "--fix", "-"], "invalid option '--fix'"),
+        (&["check", "--environment"], "a file to check is needed"),
+        (&["schema", "x"], "unexpected argument \"x\""),
+        (&["schema", "--format", "html"], "cannot parse argument \"html\": json or markdown"),
+        (&["explain", "--config", "a", "--method", "ping"], "--caller is needed"),
+        (&["explain", "--config"], "missing argument for option '--config'"),
+        (&["test"], "a fixture, or a folder of them, is needed"),
+        (&["test", "--junit", "x"], "a fixture, or a folder of them, is needed"),
     ] {
-        assert_eq!(countersign(arguments, ""), (Some(2), String::new(), help.clone()));
+        let told = format!("countersign: {why}\n\n{help}");
+        assert_eq!(countersign(arguments, ""), (Some(2), String::new(), told));
     }
 }
 

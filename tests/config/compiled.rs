@@ -108,7 +108,10 @@ fn the_defaults_are_the_safe_ones() {
     assert_eq!(server.path, "/mcp");
     assert_eq!(server.allowed_origins, [""; 0]);
     assert_eq!(server.audiences, [""; 0]);
-    assert_eq!((server.dpop.mode, server.policy.dpop()), (Requirement::Off, Requirement::Off));
+    assert_eq!(
+        (server.dpop.mode, server.policies.own.settings().dpop),
+        (Requirement::Off, Requirement::Off)
+    );
     assert_eq!(server.dpop.nonce.mode, Requirement::Off);
     assert_eq!(server.mtls.mode, Requirement::Off);
     assert_eq!(loaded.nonce_keys, []);

@@ -4,13 +4,78 @@ use countersign::config::{Secrets, load, schema};
 use countersign::gate::HostMode;
 use serde_json::Value;
 
+use crate::support::countersign;
+
+/// What is made by the command, and how.
+const GENERATED: [(&str, &[&str]); 4] = [
+    ("schema/countersign.schema.json", &["schema"]),
+    ("schema/countersign.test.schema.json", &["schema", "--fixtures"]),
+    ("docs/reference.md", &["schema", "--format", "markdown"]),
+    ("docs/fixtures.md", &["schema", "--fixtures", "--format", "markdown"]),
+];
+
 #[test]
-fn the_checked_in_schema_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/countersign.schema.json");
-    assert!(
-        std::fs::read_to_string(path).unwrap_or_default() == schema(),
-        "stale; renew it: cargo run --bin countersign -- schema > schema/countersign.schema.json"
-    );
+fn what_is_generated_is_current() {
+    for (path, arguments) in GENERATED {
+        let (_, current, _) = countersign(arguments, "");
+        let checked_in = read(path);
+        assert!(checked_in == current, "{path} is stale; renew it: make schema");
+    }
+}
+
+#[test]
+fn the_reference_has_every_member() {
+    let reference = read("docs/reference.md");
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
+    let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let members = types.filter_map(|definition| definition["properties"].as_object());
+    let rows = |member: &String| reference.matches(&format!("\n| `{member}` | ")).count();
+    for member in members.clone().flat_map(|members| members.keys()) {
+        let types = members.clone().filter(|members| members.contains_key(member)).count();
+        assert!(rows(member) >= types, "{member}");
+    }
+}
+
+/// GitHub's anchors: headings in lowercase, without punctuation, with `-` for spaces.
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let is_kept = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
+    let anchor = |heading: &str| {
+        heading.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-")
+    };
+    let names = |folder: &str| {
+        let path = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let names = std::fs::read_dir(path).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    };
+    let docs = names("docs").map(|name| format!("docs/{name}"));
+    let examples = names("examples").map(|name| format!("examples/{name}/README.md"));
+    let top = ["README.md", "DESIGN.md"].map(str::to_owned);
+    let mut links = 0;
+    for file in top.into_iter().chain(docs).chain(examples) {
+        let folder = file.rsplit_once('/').map_or(".", |(folder, _)| folder);
+        let text = read(&file);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            if path.contains("://") {
+                continue;
+            }
+            links += 1;
+            let target = if path.is_empty() { file.clone() } else { format!("{folder}/{path}") };
+            let headings = || {
+                let text = read(&target);
+                let headings = text.lines().filter(|line| line.starts_with('#'));
+                headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect::<Vec<_>>()
+            };
+            let leads = if fragment.is_empty() {
+                std::fs::exists(format!("{}/{target}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+            } else {
+                headings().contains(&fragment.to_owned())
+            };
+            assert!(leads, "{file}: {link}");
+        }
+    }
+    assert!(links > 100, "{links}");
 }
 
 #[test]
@@ -52,10 +117,28 @@ fn the_examples_are_valid() {
         for warning in loaded.warnings {
             assert!(odd.contains(&(&name, &warning.path)), "{name}: {warning}");
         }
+        let fixtures = folder.path().display().to_string();
+        let (code, out, err) = countersign(&["test", &fixtures], "");
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{name}: {out}");
         examples.push(name);
     }
     examples.sort();
-    assert_eq!(examples, ["dpop", "entra", "mtls-bound", "opaque-introspection"]);
+    let expected = [
+        "agent-catalogue",
+        "dpop",
+        "entra",
+        "hybrid",
+        "mtls-bound",
+        "multi-tenant",
+        "on-behalf-of",
+        "opaque-introspection",
+        "rate-limits",
+        "roles-table",
+        "rollout",
+        "step-up",
+        "workload-identity",
+    ];
+    assert_eq!(examples, expected);
 }
 
 #[test]
@@ -65,17 +148,6 @@ fn the_conformance_run_has_a_valid_configuration() {
     assert_eq!((loaded.enforcement.servers.len(), loaded.warnings), (1, vec![]));
 }
 
-#[test]
-fn the_reference_names_every_member() {
-    let reference = include_str!("../../docs/configuration.md");
-    let schema: Value = serde_json::from_str(&schema()).unwrap();
-    let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
-    let members = types.filter_map(|definition| definition["properties"].as_object());
-    let missing: Vec<&String> = members
-        .flat_map(|members| members.keys())
-        .filter(|member| {
-            !['`', '"', '.'].iter().any(|end| reference.contains(&format!("{member}{end}")))
-        })
-        .collect();
-    assert_eq!(missing, [""; 0]);
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default()
 }

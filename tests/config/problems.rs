@@ -101,10 +101,10 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             &["host_mod: unknown member `host_mod`; did you mean `host_mode`?"],
         ),
         (
-            "/mode",
-            Some(json!("enforce")),
+            "/exchange",
+            Some(json!({})),
             &[
-                "mode: unknown member `mode`; known are host_mode, issuers, servers, dpop_nonce_keys, session_keys, audit",
+                "exchange: unknown member `exchange`; known are host_mode, issuers, servers, dpop_nonce_keys, session_keys, audit, mode, agents, scopes, policies, candidate, rollback, workload_identity",
             ],
         ),
         ("/host_mode", Some(json!(1)), &["host_mode: expected a string, found a number"]),
@@ -608,7 +608,11 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
                 "servers[0].methods.allow[7]: has a `*` that is not its last character",
             ],
         ),
-        ("/servers/0/tools", Some(json!({})), &["servers[0].tools: missing member `rules`"]),
+        (
+            "/servers/0/tools",
+            Some(json!({ "rule": [] })),
+            &["servers[0].tools.rule: unknown member `rule`; did you mean `rules`?"],
+        ),
         (
             "/servers/0/tools/rules/0",
             Some(json!({"names": ["a"]})),
@@ -628,7 +632,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             "/servers/0/tools/rules/0",
             Some(json!({"uris": ["a"], "scopes": []})),
             &[
-                "servers[0].tools.rules[0].uris: unknown member `uris`; known are names, scopes, dpop, introspect, param_headers",
+                "servers[0].tools.rules[0].uris: unknown member `uris`; known are id, names, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, mode, param_headers",
             ],
         ),
         (
@@ -643,9 +647,9 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
         ),
         (
             "/servers/0/tools/rules/1/names",
-            Some(json!(["a*b", "", "get_*"])),
+            Some(json!(["a**b", "", "get_*"])),
             &[
-                "servers[0].tools.rules[1].names[0]: has a `*` that is not its last character",
+                "servers[0].tools.rules[1].names[0]: has `**`, which says no more than `*`",
                 "servers[0].tools.rules[1].names[1]: is empty",
                 "servers[0].tools.rules[1].names[2]: \"get_*\" is also named by servers[0].tools.rules[0]; which should decide?",
             ],
@@ -678,14 +682,14 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             "/servers/0/prompts/rules/0/param_headers",
             Some(json!({ "A": "/a" })),
             &[
-                "servers[0].prompts.rules[0].param_headers: unknown member `param_headers`; known are names, scopes, dpop, introspect",
+                "servers[0].prompts.rules[0].param_headers: unknown member `param_headers`; known are id, names, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, mode",
             ],
         ),
         (
             "/servers/0/resources/rules/0",
             Some(json!({"names": ["docs://*"], "scopes": []})),
             &[
-                "servers[0].resources.rules[0].names: unknown member `names`; known are uris, scopes, dpop, introspect",
+                "servers[0].resources.rules[0].names: unknown member `names`; known are id, uris, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, mode",
             ],
         ),
         (

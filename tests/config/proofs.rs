@@ -50,7 +50,7 @@ fn a_rule_that_takes_less_moves_the_demand_from_the_door_to_the_rules() {
     let loaded = load_value(&full()).unwrap();
     let docs = &loaded.enforcement.servers[0];
     assert_eq!(
-        (docs.dpop.mode, docs.policy.dpop()),
+        (docs.dpop.mode, docs.policies.own.settings().dpop),
         (Requirement::Optional, Requirement::Required)
     );
     assert_eq!(metadata(&loaded).get("dpop_bound_access_tokens_required"), None);
@@ -60,7 +60,7 @@ fn a_rule_that_takes_less_moves_the_demand_from_the_door_to_the_rules() {
         let loaded = load_value(&document).unwrap();
         let docs = &loaded.enforcement.servers[0];
         let required = Requirement::Required;
-        assert_eq!((docs.dpop.mode, docs.policy.dpop()), (required, required));
+        assert_eq!((docs.dpop.mode, docs.policies.own.settings().dpop), (required, required));
         assert_eq!(metadata(&loaded)["dpop_bound_access_tokens_required"], json!(true));
     }
     for rules in ["prompts", "resources"] {
@@ -77,7 +77,7 @@ fn rules_compile_to_what_they_demand() {
     let loaded = load_value(&full()).unwrap();
     let rule = |name: &str| {
         let target = Target::Tool(name.to_owned());
-        loaded.enforcement.servers[0].policy.rule(&target).unwrap()
+        loaded.enforcement.servers[0].policies.own.rule(&target).unwrap()
     };
     assert_eq!(
         (rule("search").dpop, rule("search").introspect),

@@ -1,6 +1,8 @@
 //! Documents, and what is told of them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use countersign::config::{Loaded, Secrets, load};
@@ -143,6 +145,134 @@ pub(crate) fn minimal() -> Value {
     })
 }
 
+/// A document with everything that policies can say.
+pub(crate) fn governed() -> Value {
+    json!({
+        "issuers": {
+            "corp": {
+                "issuer": "https://idp.example.com",
+                "jwks": { "keys": [p256_key()] },
+                "algorithms": ["ES256"],
+                "claims": {
+                    "agent": ["agent"], "agent_version": ["agent_version"],
+                    "agent_instance": ["agent_instance"],
+                    "session": ["mcp_session"], "task": ["mcp_task"], "instance": ["instance"]
+                },
+                "scope_grants": [
+                    { "roles": ["editor"], "groups": ["writers"], "scopes": ["docs.write"] }
+                ],
+                "step_up": "claims"
+            },
+            "partner": {
+                "issuer": "https://login.partner.example",
+                "jwks": { "keys": [p256_key()] },
+                "algorithms": ["ES256"]
+            }
+        },
+        "workload_identity": { "trust_domains": { "corp.example": {} } },
+        "agents": {
+            "support-bot": {
+                "match": ["client:support-bot", "act:support", "agent:support", "spiffe://corp.example/ns/bots/sa/support"],
+                "issuers": ["corp"],
+                "required_scopes": ["docs.read"],
+                "optional_scopes": ["docs.write"],
+                "servers": ["https://docs.example.com/mcp"],
+                "tools": ["search", "get_*", "delete_record"],
+                "prompts": [],
+                "resources": ["docs://*"],
+                "versions": ["2.*"],
+                "instance_required": true,
+                "rate": "60/m"
+            },
+            "indexer": { "match": ["client:indexer"], "issuers": ["corp", "partner"] }
+        },
+        "scopes": {
+            "docs.admin": { "implies": ["docs.write"] },
+            "docs.write": { "implies": ["docs.read"] },
+            "docs:*": { "implies": ["docs.admin"] }
+        },
+        "servers": [
+            {
+                "resource": "https://docs.example.com/mcp",
+                "issuers": ["corp"],
+                "dpop": { "mode": "required" },
+                "mtls": { "mode": "required" },
+                "metadata": { "scopes_supported": ["docs.read"] },
+                "methods": { "allow": ["initialize", "tools/list"] },
+                "mode": "shadow",
+                "lists": "attainable",
+                "denied_objects": "forbidden",
+                "delegation": {
+                    "max_depth": 2, "actors": ["support-bot"], "prior_actors": ["planner"]
+                },
+                "context": {
+                    "session": "required", "task": "required", "instance": "required",
+                    "instance_header": "X-Agent-Instance"
+                },
+                "rates": [{ "limit": "1000/h", "burst": 50, "by": ["subject", "agent"] }],
+                "tools": {
+                    "rules": [
+                        { "names": ["search", "get_*"], "scopes": ["docs.read"] },
+                        {
+                            "id": "delete",
+                            "names": ["delete_record"],
+                            "scopes": ["docs.write"], "any_scopes": ["docs.b", "docs.a"],
+                            "roles": ["editor"], "groups": ["writers"], "tenants": ["t1"],
+                            "subjects": ["alice"], "issuers": ["corp"],
+                            "agents": ["indexer"], "on_behalf_of": true,
+                            "workloads": [{
+                                "agents": ["indexer"], "scopes": ["docs.read"],
+                                "permissions": ["Docs.Delete"]
+                            }],
+                            "step_up": { "acr": ["phr", "mfa"], "max_age": "5m", "contexts": ["c1"] },
+                            "dpop": "optional", "mtls": "optional",
+                            "rates": [{ "limit": "3/m" }],
+                            "mode": "enforce"
+                        }
+                    ],
+                    "deny": [{
+                        "id": "freeze", "names": ["get_secret"], "agents": ["support-bot"],
+                        "subjects": ["mallory"], "tenants": ["t2"], "mode": "shadow"
+                    }]
+                },
+                "resources": { "rules": [{ "uris": ["docs://*"], "scopes": ["docs.read"] }] }
+            },
+            {
+                "resource": "https://wiki.example.com/mcp",
+                "issuers": ["corp", "partner"],
+                "methods": { "allow": ["ping"] },
+                "delegation": { "unknown_agents": "allow" },
+                "tools": { "rules": [{ "names": ["*"], "scopes": [] }] }
+            }
+        ],
+        "policies": {
+            "next": { "servers": { "https://wiki.example.com/mcp": {
+                "mode": "shadow", "methods": { "allow": ["ping", "tools/list"] },
+                "tools": { "rules": [{ "names": ["find"], "scopes": ["docs:*"] }] },
+                "prompts": { "rules": [{ "names": ["p"], "scopes": [] }] },
+                "resources": { "rules": [{ "uris": ["wiki://*"], "scopes": [] }] },
+                "delegation": {}, "context": {}, "rates": [{ "limit": "1/s" }]
+            } } },
+            "old": {
+                "agents": { "crawler": { "match": ["client:crawler"], "issuers": ["corp"] } },
+                "scopes": { "docs:*": { "implies": ["docs.read"] } },
+                "servers": { "https://docs.example.com/mcp": {
+                    "delegation": {},
+                    "tools": { "rules": [{ "names": ["search"], "scopes": ["docs.read"] }] }
+                } }
+            }
+        },
+        "candidate": "next",
+        "rollback": { "policy": "old", "until": "2026-12-01T18:00:00Z" }
+    })
+}
+
+/// The same without the policies beside the one in force.
+pub(crate) fn governed_alone() -> Value {
+    let document = edited(governed(), "/policies", None);
+    edited(edited(document, "/candidate", None), "/rollback", None)
+}
+
 /// The values of the variables that documents here name.
 pub(crate) fn secrets() -> Secrets {
     secrets_with("CORP_SECRET", "corp-secret")
@@ -201,9 +331,14 @@ pub(crate) fn load_with(document: &Value, secrets: &Secrets) -> Result<Loaded, S
 
 /// Each edit of the full document is told of so, and nothing else is.
 pub(crate) fn assert_told(cases: &[(&str, Option<Value>, &[&str])]) {
+    assert_told_of(&full(), cases);
+}
+
+/// Each edit of that document is told of so, and nothing else is.
+pub(crate) fn assert_told_of(document: &Value, cases: &[(&str, Option<Value>, &[&str])]) {
     let mut differences = Vec::new();
     for (pointer, value, expected) in cases {
-        let told = match load_value(&edited(full(), pointer, value.clone())) {
+        let told = match load_value(&edited(document.clone(), pointer, value.clone())) {
             Ok(_) => "nothing".to_owned(),
             Err(told) => told,
         };
@@ -225,4 +360,20 @@ pub(crate) fn edited(mut document: Value, pointer: &str, value: Option<Value>) -
         _ => panic!("{pointer}"),
     }
     document
+}
+
+/// Runs the command on the document; its exit status, output and error output.
+pub(crate) fn countersign(arguments: &[&str], stdin: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input closes it: not what is tested.
+    drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }

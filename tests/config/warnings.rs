@@ -43,6 +43,11 @@ fn warnings_are_for_what_is_valid_and_hardly_meant() {
             "servers[0].tasks: no method of tasks is allowed, such as `tasks/get`",
         ),
         (
+            "/servers/0/http_sse",
+            json!({ "messages_path": "/messages" }),
+            "servers[0].http_sse: is of no use: the server does not allow `initialize`",
+        ),
+        (
             "/issuers/old",
             json!({
                 "issuer": "https://old.example", "algorithms": ["ES256"],

@@ -5,7 +5,7 @@ import { Agent, request } from 'node:http';
 import { once } from 'node:events';
 import { after, describe, test } from 'node:test';
 
-import { bound, confirmation, dpop, rpcMessage, startFleet } from './support.mjs';
+import { bound, confirmation, connectionManager, connectionsByWorker, dpop, inParallel, rpcMessage, startFleet } from './support.mjs';
 
 const PROOFS = 10_000;
 
@@ -31,9 +31,7 @@ describe(`${PROOFS} proofs, each sent ${AT_ONCE + LATER} times, over ${WORKERS} 
       servers: configuration.servers.map((server) => ({ ...server, dpop: { mode: 'required' } })),
     }),
     edit: (bootstrap) => {
-      const { route_config: { virtual_hosts: [{ routes }] } } = bootstrap.static_resources.listeners[0]
-        .filter_chains[0].filters[0].typed_config;
-      const route = routes.find(({ match }) => !match.headers);
+      const route = connectionManager(bootstrap).route_config.virtual_hosts[0].routes.find(({ match }) => !match.headers);
       delete route.route;
       route.direct_response = { status: 200, body: { inline_string: RESULT } };
       route.response_headers_to_add = [{ header: { key: 'content-type', value: 'application/json' } }];
@@ -98,27 +96,6 @@ async function post(url, agent, token, proof) {
   const [response] = await once(outgoing, 'response');
   await once(response.resume(), 'end');
   return response.statusCode;
-}
-
-/** The results of `run` for all items, `width` of them under way at a time. */
-async function inParallel(items, width, run) {
-  const results = [];
-  let next = 0;
-  await Promise.all(Array.from({ length: width }, async () => {
-    while (next < items.length) {
-      const index = next;
-      next += 1;
-      results[index] = await run(items[index]);
-    }
-  }));
-  return results;
-}
-
-/** Connections each worker of the listener `mcp` got. */
-async function connectionsByWorker(stack) {
-  const text = await (await fetch(`${stack.admin}/stats?filter=worker_.*downstream_cx_total`)).text();
-  const lines = text.trim().split('\n').filter((line) => line.startsWith('listener.127.0.0.1'));
-  return lines.map((line) => Number(line.split(': ')[1]));
 }
 
 async function exported(publicKey) {

@@ -73,6 +73,12 @@ export async function startFleet({ matrix = MODES, alg, ports = {}, tls = false,
       directory: own,
       ...options,
       ...entry,
+      edit: (bootstrap) => {
+        // An answer may come before its request is sent. Envoy then closes, and on a busy machine
+        // a second is too short to read it.
+        connectionManager(bootstrap).delayed_close_timeout = '15s';
+        (entry.edit ?? options.edit)?.(bootstrap);
+      },
     });
     started.push(envoy);
     return new Stack(envoy, { name: name ?? `${entry.mode}, workers: ${entry.workers}`, workers: entry.workers, backends });
@@ -274,6 +280,32 @@ export async function newKey(alg, kid = randomUUID()) {
 /** The public part. */
 export function publicKey({ d, p, q, dp, dq, qi, ...rest }) {
   return rest;
+}
+
+/** What a bootstrap says about HTTP. */
+export function connectionManager(bootstrap) {
+  return bootstrap.static_resources.listeners[0].filter_chains[0].filters[0].typed_config;
+}
+
+/** The results of `run` for all items, `width` of them under way at a time. */
+export async function inParallel(items, width, run) {
+  const results = [];
+  let next = 0;
+  await Promise.all(Array.from({ length: width }, async () => {
+    while (next < items.length) {
+      const index = next;
+      next += 1;
+      results[index] = await run(items[index]);
+    }
+  }));
+  return results;
+}
+
+/** Connections each worker of the listener `mcp` got. */
+export async function connectionsByWorker(stack) {
+  const text = await (await fetch(`${stack.admin}/stats?filter=worker_.*downstream_cx_total`)).text();
+  const lines = text.trim().split('\n').filter((line) => line.startsWith('listener.127.0.0.1'));
+  return lines.map((line) => Number(line.split(': ')[1]));
 }
 
 /** A server that misbehaves as no real one would, or answers when it is told to. */

@@ -58,6 +58,8 @@ for (const stack of fleet.stacks) {
           await stack.forget();
           const { headers, body } = searchOf(size);
           const response = await stack.send({ token: await stack.token(), headers, body: frame(body) });
+          // What all comes at once may be too much for Envoy before the filter is shown any of it.
+          if (size === HUGE && response.text === 'Payload Too Large') return stack.assertNothingReached();
           assertTooLarge(response.status, response.text);
           assert.ok(response.complete);
           // There may be more of the body on the wire, which is no next request.

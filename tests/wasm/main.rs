@@ -11,8 +11,10 @@
 )]
 
 mod authentication;
+mod callers;
 mod client;
 mod configuration;
+mod delegation;
 mod documents;
 mod dpop;
 mod fuzz_tables;
@@ -20,11 +22,18 @@ mod fuzz_tables;
 mod host;
 mod host_selftest;
 mod hostcall_failures;
+mod hostile_claims;
 mod hostile_host;
+mod http_sse;
 mod introspection;
 mod lists;
 mod mtls;
 mod ownership;
+mod policy;
+mod rates;
+mod rollout;
 mod shared_keys;
+mod step_up;
 mod support;
 mod traps;
+mod workloads;

@@ -2,6 +2,8 @@
 // who may ask about tokens (RFC 7662). The clients with a person behind them register themselves
 // (RFC 7591).
 
+import { TOKEN_EXCHANGE } from './exchange.mjs';
+
 /** Scopes of the documentation servers; what each is good for is in `envoy/envoy.*.yaml`. */
 export const SCOPES = ['mcp:connect', 'docs:read', 'docs:admin'];
 
@@ -13,6 +15,17 @@ export const BACKDATED = 3600;
 
 /** A secret for a loopback demo is no secret; every client has the same. */
 export const SECRET = 'demo-secret-for-loopback-only';
+
+/** Clients that get tokens for nobody but themselves. */
+export const MACHINES = [
+  'demo-admin', 'demo-reader', 'demo-short', 'demo-expired', 'demo-opaque', 'demo-dpop', 'demo-mtls',
+];
+
+/** Agents that people use. `support-bot` hands tasks on to `mail-bot`; nobody knows `rogue-bot`. */
+export const AGENTS = ['support-bot', 'mail-bot', 'report-bot', 'console', 'rogue-bot'];
+
+/** Where agents get their codes. Nobody listens there: the redirect is read, not followed. */
+export const AGENT_CALLBACK = 'http://127.0.0.1/callback';
 
 /**
  * The clients, for an OAuth server that signs with `alg`; `introspectionKey` is the public JWK of
@@ -32,6 +45,9 @@ export function createClients({ alg, introspectionKey }) {
     // The others may have theirs bound to a key as well, by showing a proof.
     machine('demo-dpop', SCOPES, { dpop_bound_access_tokens: true }),
     machine('demo-mtls', SCOPES, { tls_client_certificate_bound_access_tokens: true }),
+
+    // Agents: people log in through them, and they pass each other the people's tokens.
+    ...AGENTS.map(agent),
 
     // Who asks about tokens, by each way of authenticating. Answers are signed for whoever
     // accepts `application/token-introspection+jwt` (RFC 9701).
@@ -55,6 +71,17 @@ function machine(id, scopes, metadata) {
     response_types: [],
     scope: scopes.join(' '),
     ...metadata,
+  };
+}
+
+function agent(id) {
+  return {
+    client_id: id,
+    client_secret: SECRET,
+    application_type: 'native',
+    grant_types: ['authorization_code', 'client_credentials', TOKEN_EXCHANGE],
+    redirect_uris: [AGENT_CALLBACK],
+    response_types: ['code'],
   };
 }
 

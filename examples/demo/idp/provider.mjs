@@ -7,12 +7,17 @@ import Provider, { errors } from 'oidc-provider';
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
 
 import { BACKDATED, LIFETIME, SCOPES } from './clients.mjs';
+import { addTokenExchange } from './exchange.mjs';
+import { PEOPLE, login } from './people.mjs';
 
 /** Who logs in when the authorization request has no `login_hint`. */
 const DEFAULT_USER = 'alice';
 
 /** RFC 6749, 3.3: the scope of an authorization request that names none. */
 const DEFAULT_SCOPE = 'mcp:connect';
+
+/** How people may authenticate (`acr`). */
+const ACR_VALUES = ['pwd', 'mfa'];
 
 /** RFC 7518 and RFC 8037 names of the algorithms that DPoP proofs may be signed with. */
 const DPOP_ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA', 'Ed25519'];
@@ -49,6 +54,9 @@ export function createProvider({ issuer, resources, alg, keys, clients, state, r
       AccessToken: LIFETIME,
       ClientCredentials: (_ctx, _token, client) => (client.clientId === 'demo-short' ? 1 : LIFETIME),
     },
+    extraTokenClaims: claimsOf,
+    // What a client asks for is what the person then does.
+    acrValues: ACR_VALUES,
     formats: { customizers: { jwt: (_ctx, token, jwt) => backdate(token, jwt) } },
     features: {
       devInteractions: { enabled: false },
@@ -79,6 +87,7 @@ export function createProvider({ issuer, resources, alg, keys, clients, state, r
       },
     },
   });
+  addTokenExchange(provider, { issuer, keys });
   provider.use(defaultScope);
   provider.use((ctx, next) => logInAtOnce(provider, ctx, next));
   return provider;
@@ -103,6 +112,14 @@ function forgetRegisteredScope(ctx, _property, _value, metadata) {
   if (ctx) delete metadata.scope;
 }
 
+/** What an access token says of the person, and of how that one authenticated (RFC 9470, 6.1). */
+function claimsOf(ctx, token) {
+  const { AuthorizationCode: code, Exchanged: exchanged } = ctx.oidc.entities;
+  if (exchanged) return exchanged;
+  const authentication = code && { acr: code.acr, auth_time: code.authTime };
+  return { ...PEOPLE[token.accountId], ...authentication };
+}
+
 function backdate(token, { payload }) {
   if (token.clientId !== 'demo-expired') return;
   payload.iat -= BACKDATED + LIFETIME;
@@ -118,6 +135,6 @@ function defaultScope(ctx, next) {
 async function logInAtOnce(provider, ctx, next) {
   if (!ctx.path.startsWith('/interaction/')) return next();
   const { params } = await provider.interactionDetails(ctx.req, ctx.res);
-  const result = { login: { accountId: params.login_hint ?? DEFAULT_USER }, consent: {} };
+  const result = { login: login(params.login_hint ?? DEFAULT_USER, params.acr_values), consent: {} };
   return ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result));
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import YAML from 'yaml';
 
+import { grantMachines } from './machines.mjs';
 import { BOOTSTRAPS, ENVOY, ROOT, WASM } from './paths.mjs';
 import { freePorts } from './ports.mjs';
 import { startProcess } from './process.mjs';
@@ -87,6 +88,7 @@ function addTlsListener(bootstrap, { port, certificates }) {
  * - `bootstrap`: file to use instead of the checked-in one of the mode
  * - `wasm`, `configure`, `environment`, `edit`: see `renderBootstrap`; `configure` also gets
  *   `{ origin, tlsOrigin }`, and `environment` may be a function of `backends`
+ * - `machines`: whether the machine clients of the OAuth server may do what users may
  * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
  *
@@ -95,7 +97,7 @@ function addTlsListener(bootstrap, { port, certificates }) {
  */
 export async function startEnvoy({
   mode, port, backends, directory, workers = 1, bootstrap = BOOTSTRAPS[mode],
-  wasm = WASM, configure, environment, edit, tlsPort, logLevel = 'info',
+  wasm = WASM, configure, environment, edit, tlsPort, machines = true, logLevel = 'info',
 }) {
   const [adminPort] = await freePorts(1);
   const origin = `http://127.0.0.1:${port}`;
@@ -107,7 +109,10 @@ export async function startEnvoy({
     origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
     wasm,
     accessLog,
-    configure: configure && ((configuration) => configure(configuration, { origin, tlsOrigin })),
+    configure: (configuration) => {
+      const configured = configure?.(configuration, { origin, tlsOrigin }) ?? configuration;
+      return machines ? grantMachines(configured) : configured;
+    },
     environment: typeof environment === 'function' ? environment(backends) : environment,
     tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
     edit,

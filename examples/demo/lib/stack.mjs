@@ -33,7 +33,8 @@ export function withTlsServers(configuration, { origin, tlsOrigin }) {
 /**
  * Starts the OAuth server and both MCP servers for the Envoys that will listen at `origins`.
  *
- * `alg` is the OAuth server's signing algorithm, `dpopNonce` its DPOP_NONCE. Logs, keys and
+ * `alg` is the OAuth server's signing algorithm, `dpopNonce` its DPOP_NONCE; with `crm` the
+ * TypeScript MCP server has the tools of `crm-tools.mjs` too. Logs, keys and
  * certificates go to `directory`.
  *
  * Returns `{ issuer, tlsTokenEndpoint, admin, tap, ports, pids, keyFile, certificates,
@@ -41,7 +42,7 @@ export function withTlsServers(configuration, { origin, tlsOrigin }) {
  * `idp/admin.mjs`, `tap` the URL of `servers/typescript/tap.mjs`, `certificates` of
  * `createCertificates`, `introspectionKey` the ES256 key of the client `gateway-key` as PEM.
  */
-export async function startBackends({ origins, directory, alg = 'ES256', dpopNonce }) {
+export async function startBackends({ origins, directory, alg = 'ES256', dpopNonce, crm }) {
   const [idp, idpTls, idpAdmin, typescript, python, tap] = await freePorts(6);
   const issuer = `http://127.0.0.1:${idp}`;
   const keyFile = join(directory, `idp.${alg}.keys.json`);
@@ -65,7 +66,7 @@ export async function startBackends({ origins, directory, alg = 'ES256', dpopNon
       INTROSPECTION_KEY: JSON.stringify({ ...introspection.publicKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }),
       RESOURCES: origins.flatMap((origin) => SERVERS.map((server) => resourceUrl(origin, server))).join(),
     }, `${issuer}/jwks`),
-    node('typescript', 'servers/typescript/main.mjs', { PORT: typescript, TAP_PORT: tap }, `http://127.0.0.1:${tap}/requests`),
+    node('typescript', 'servers/typescript/main.mjs', { PORT: typescript, TAP_PORT: tap, ...(crm && { CRM: 1 }) }, `http://127.0.0.1:${tap}/requests`),
     startProcess({
       name: 'python',
       command: PYTHON,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{ClaimName, FromEnvironment, Span};
+use crate::gate::StepUpChallenge;
 use crate::token::{Algorithm, IntrospectedTokens};
 
 /// An authorization server whose access tokens are accepted.
@@ -47,6 +48,42 @@ pub(crate) struct Issuer {
     pub(crate) introspection: Option<Introspection>,
     /// Where it lists tokens that are no longer good.
     pub(crate) revocation: Option<Revocation>,
+    /// Roles and groups of its users that amount to scopes.
+    #[serde(default)]
+    pub(crate) scope_grants: Vec<ScopeGrant>,
+    /// What tells its tokens for workloads, which nobody stands behind but the client, from
+    /// those for users, besides what is known: a `sub` that is the client, and the marks of
+    /// Microsoft Entra ID, Keycloak and Auth0.
+    pub(crate) workloads: Option<WorkloadMark>,
+    /// How clients are asked for better authentication of their users.
+    #[serde(default)]
+    pub(crate) step_up: StepUpChallenge,
+}
+
+/// Roles and groups that amount to scopes: a user with any of them has all the scopes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeGrant {
+    /// Roles.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Groups.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    /// The scopes.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) scopes: Vec<String>,
+}
+
+/// A claim that only tokens for workloads have, and that no user can set.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorkloadMark {
+    /// The claim.
+    pub(crate) claim: ClaimName,
+    /// Its values, any of them; a value that ends in `*` stands for all that begin so.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) values: Vec<String>,
 }
 
 /// Where an issuer's keys come from: `uri`, `discovery` or `keys`.
@@ -71,7 +108,7 @@ pub(crate) struct Jwks {
     /// The Envoy cluster for the keys, where the metadata has them at another host. Without
     /// it, another host is refused.
     pub(crate) keys_cluster: Option<String>,
-    /// How long one fetch may take, at most 10s; default 5s.
+    /// How long one fetch may take, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
     /// How often the keys are fetched again, from 30s to 24h; default 5m. A token with an
     /// unknown key makes the filter look earlier, and so does `Cache-Control`.
@@ -102,7 +139,7 @@ pub(crate) struct InlineKeys(
 );
 
 /// Where a token has what is read. Of several places, a single value is taken from the
-/// first that has one; scopes and roles are collected from all of them.
+/// first that has one; scopes, roles, groups and what was consented to are collected from all.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claims {
@@ -121,6 +158,35 @@ pub(crate) struct Claims {
     /// The tenant. Default: `tid`.
     #[schemars(length(min = 1))]
     pub(crate) tenant: Option<Vec<ClaimName>>,
+    /// Groups of the subject. Default: `groups`.
+    #[schemars(length(min = 1))]
+    pub(crate) groups: Option<Vec<ClaimName>>,
+    /// The agent, where neither `act` nor the client names it.
+    #[schemars(length(min = 1))]
+    pub(crate) agent: Option<Vec<ClaimName>>,
+    /// The running instance of the agent.
+    #[schemars(length(min = 1))]
+    pub(crate) agent_instance: Option<Vec<ClaimName>>,
+    /// The version of the agent.
+    #[schemars(length(min = 1))]
+    pub(crate) agent_version: Option<Vec<ClaimName>>,
+    /// Resource identifiers of the servers that the user consented to. Where it is given, a
+    /// token for a user must list the server.
+    #[schemars(length(min = 1))]
+    pub(crate) consented_servers: Option<Vec<ClaimName>>,
+    /// Agents that the user consented to, by client identifier or `sub` of `act`. Where it
+    /// is given, a token for a user must list the agent.
+    #[schemars(length(min = 1))]
+    pub(crate) consented_agents: Option<Vec<ClaimName>>,
+    /// The MCP session that the token is for.
+    #[schemars(length(min = 1))]
+    pub(crate) session: Option<Vec<ClaimName>>,
+    /// The task that the token is for.
+    #[schemars(length(min = 1))]
+    pub(crate) task: Option<Vec<ClaimName>>,
+    /// The instance of the agent that the token is for.
+    #[schemars(length(min = 1))]
+    pub(crate) instance: Option<Vec<ClaimName>>,
 }
 
 /// How an issuer is asked about tokens (RFC 7662).
@@ -132,7 +198,7 @@ pub(crate) struct Introspection {
     /// The Envoy cluster of the endpoint. Tokens go there, and whoever answers decides which
     /// are good: the cluster must verify the host's certificate and name.
     pub(crate) cluster: String,
-    /// How long it may take to answer, at most 10s; default 5s.
+    /// How long it may take to answer, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
     /// Which tokens are asked about: those of calls whose rule says `introspect` (`by_rule`,
     /// the default), those that are no JWTs besides (`opaque`), or every one (`all`).
@@ -195,7 +261,7 @@ pub(crate) struct Revocation {
     /// The Envoy cluster through which it is fetched. Whoever answers there can make revoked
     /// tokens good again: the cluster must verify the host's certificate and name.
     pub(crate) cluster: String,
-    /// How long one fetch may take, at most 10s; default 5s.
+    /// How long one fetch may take, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
     /// How often it is fetched again, from 10s to 24h; default 1m.
     pub(crate) refresh: Option<Span>,

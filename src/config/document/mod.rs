@@ -1,7 +1,10 @@
 //! The document as the operator writes it. The types are its JSON Schema, their
 //! comments the schema's descriptions. What a type cannot say, `compile` checks.
 
+mod agent;
 mod issuer;
+mod rate;
+mod rule;
 mod server;
 mod values;
 
@@ -11,12 +14,21 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::gate::HostMode;
+use crate::policy::Mode;
 
+pub(super) use agent::{Agent, Policy, Rollback, Scope, ServerRules};
 pub(super) use issuer::{
     Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
+    WorkloadMark,
+};
+pub(super) use rate::Rate;
+pub(super) use rule::{
+    PromptDeny, PromptRule, PromptRules, ResourceDeny, ResourceRule, ResourceRules, RuleBinding,
+    StepUp, ToolDeny, ToolRule, ToolRules, WorkloadGrant,
 };
 pub(super) use server::{
-    Dpop, Match, Metadata, Mtls, NamedRule, RuleDpop, Server, Tasks, ToolRule, UriRule,
+    Context, ContextBinding, Delegation, DeniedObjects, Dpop, HttpSse, Lists, Match, Metadata,
+    Methods, Mtls, Server, Tasks, UnknownAgents,
 };
 pub(super) use values::{ClaimName, FromEnvironment, Span};
 
@@ -49,6 +61,59 @@ pub(super) struct Document {
     /// What is told about decisions, and to whom.
     #[serde(default)]
     pub(super) audit: Audit,
+    /// Whether denials by policy are enforced or only recorded (`shadow`). Who calls is
+    /// verified, and what is said is read, all the same.
+    #[serde(default)]
+    pub(super) mode: Mode,
+    /// The agents that may call, each under a name that rules refer to: letters, digits, `-`
+    /// and `_`. With it, other agents are denied. Without it, every client of the issuers may
+    /// act for its users.
+    #[schemars(extend("minProperties" = 1))]
+    pub(super) agents: Option<Agents>,
+    /// What scopes amount to, where they are more than their names.
+    #[serde(default)]
+    pub(super) scopes: BTreeMap<String, Scope>,
+    /// Policies beside the one in force, for `candidate` and `rollback`.
+    #[serde(default)]
+    pub(super) policies: BTreeMap<String, Policy>,
+    /// Name of the policy that is tried: it decides every operation too, and the record says
+    /// where it differs.
+    pub(super) candidate: Option<String>,
+    /// A policy that is back in force until a time.
+    pub(super) rollback: Option<Rollback>,
+    /// How workloads prove who they are, besides tokens.
+    pub(super) workload_identity: Option<WorkloadIdentity>,
+}
+
+/// The agents of `agents`, by name.
+pub(super) type Agents = BTreeMap<String, Agent>;
+
+/// How workloads prove their SPIFFE IDs. The URI SAN of a certificate on the connection counts
+/// where its trust domain is one of these; that needs a listener that verifies certificates.
+/// Where `mtls.forwarded_by` of a server names proxies before this one, it is theirs and does
+/// not count.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorkloadIdentity {
+    /// Trust domains whose workloads are known, such as `corp.example`.
+    #[schemars(extend("minProperties" = 1))]
+    pub(super) trust_domains: BTreeMap<String, TrustDomain>,
+    /// The header in which workloads send a JWT-SVID, in lowercase. MCP servers do not see it.
+    #[schemars(extend("examples" = ["x-jwt-svid"]))]
+    pub(super) jwt_svid_header: Option<String>,
+    /// Audiences for a JWT-SVID besides the server's `resource`, at every server.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub(super) audiences: Vec<String>,
+}
+
+/// A trust domain (SPIFFE Trust Domain and Bundle, section 4).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrustDomain {
+    /// Its bundle: the keys of JWT-SVIDs, those with the `use` `jwt-svid`. Left out where
+    /// certificates are its only evidence.
+    pub(super) bundle: Option<Jwks>,
 }
 
 /// What is told about decisions. The record itself is always there, as Envoy filter
@@ -58,7 +123,11 @@ pub(super) struct Document {
 pub(super) struct Audit {
     /// Whether the MCP server is told the verified identity in `x-countersign-` headers.
     pub(super) identity_headers: bool,
-    /// Whether the record is also written to Envoy's own log.
+    /// Whether Envoy's filters behind this one can read the verified identity as filter state:
+    /// `wasm.countersign.subject`, `.issuer`, `.client_id`, `.agent`, `.scope`, `.method` and
+    /// `.object`.
+    pub(super) filter_state: bool,
+    /// Whether the record is also written to Envoy's own log; default `off`.
     pub(super) log: AuditLog,
 }
 
@@ -75,6 +144,6 @@ pub(super) enum AuditLog {
 
 impl Default for Audit {
     fn default() -> Self {
-        Audit { identity_headers: true, log: AuditLog::default() }
+        Audit { identity_headers: true, filter_state: false, log: AuditLog::default() }
     }
 }

@@ -1,14 +1,15 @@
 //! `servers`: the MCP servers, what they demand of callers, and their rules.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::rate::Rate;
+use super::rule::{PromptRules, ResourceRules, ToolRules};
 use super::values::Span;
 use crate::gate::TaskBinding;
-use crate::policy::Introspect;
+use crate::policy::Mode;
 use crate::token::{Algorithm, NonceScope, Requirement};
 
 /// An MCP server.
@@ -26,6 +27,9 @@ pub(crate) struct Server {
     /// Which requests are for it, where they do not look like `resource`.
     #[serde(default)]
     pub(crate) r#match: Match,
+    /// The HTTP+SSE transport of 2024-11-05, for clients that speak no other. Without it they
+    /// are told that it is not served.
+    pub(crate) http_sse: Option<HttpSse>,
     /// Names of the issuers whose tokens it accepts.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) issuers: Vec<String>,
@@ -54,10 +58,113 @@ pub(crate) struct Server {
     pub(crate) tools: ToolRules,
     /// Who may see and get which prompts.
     #[serde(default)]
-    pub(crate) prompts: NamedRules,
+    pub(crate) prompts: PromptRules,
     /// Who may see, read and subscribe to which resources.
     #[serde(default)]
-    pub(crate) resources: UriRules,
+    pub(crate) resources: ResourceRules,
+    /// Whether denials by policy are enforced, if other than the document's `mode` says.
+    pub(crate) mode: Option<Mode>,
+    /// What it takes of tokens that say who acts for whom, and of agents.
+    #[serde(default)]
+    pub(crate) delegation: Delegation,
+    /// What tokens are bound to besides keys and certificates.
+    #[serde(default)]
+    pub(crate) context: Context,
+    /// How often callers may use its tools, prompts and resources.
+    #[serde(default)]
+    pub(crate) rates: Vec<Rate>,
+    /// What lists show: what the caller may use (`permitted`, the default), or also what it
+    /// could with another token, such as one with more scopes (`attainable`).
+    #[serde(default)]
+    pub(crate) lists: Lists,
+    /// How a caller learns that it may not use something: as if it did not exist (`hidden`,
+    /// the default), or by 403 (`forbidden`).
+    #[serde(default)]
+    pub(crate) denied_objects: DeniedObjects,
+}
+
+/// What a server takes of tokens that say who acts for whom (`act`, RFC 8693 section 4.1),
+/// and of agents.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Delegation {
+    /// Most actors of a token; 0 takes none with actors. Default 3.
+    #[schemars(range(max = 16))]
+    pub(crate) max_depth: Option<usize>,
+    /// Names of agents, of which the current actor must be one. Default: every known agent.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) actors: Option<Vec<String>>,
+    /// What each actor before the current one must be, by `sub` or client identifier. They
+    /// never permit anything. Default: anybody.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) prior_actors: Option<Vec<String>>,
+    /// What becomes of agents that `agents` does not have. Without `agents`, agents are not
+    /// told apart, and all are taken.
+    #[serde(default)]
+    pub(crate) unknown_agents: UnknownAgents,
+}
+
+/// What becomes of unknown agents.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UnknownAgents {
+    /// They are denied.
+    #[default]
+    Deny,
+    /// They may do what no rule asks a known agent for.
+    Allow,
+}
+
+/// What tokens are bound to, by the claims that the issuer's `claims` has as `session`, `task`
+/// and `instance`. A token that has the claim is refused where the request says something
+/// else; these say where it must have it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Context {
+    /// `required`: the token names the session, as in `Mcp-Session-Id`.
+    #[serde(default)]
+    pub(crate) session: ContextBinding,
+    /// `required`: a token used on a task names it.
+    #[serde(default)]
+    pub(crate) task: ContextBinding,
+    /// `required`: the token names the instance of the agent, as in `instance_header`.
+    #[serde(default)]
+    pub(crate) instance: ContextBinding,
+    /// The header in which an agent names its instance.
+    pub(crate) instance_header: Option<String>,
+}
+
+/// Whether tokens must be bound to something.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ContextBinding {
+    /// Only those that are.
+    #[default]
+    IfPresent,
+    /// All.
+    Required,
+}
+
+/// What lists show.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Lists {
+    /// What the caller may use, or could after authenticating again.
+    #[default]
+    Permitted,
+    /// Also what it could use with another token.
+    Attainable,
+}
+
+/// How a caller learns that it may not use something.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeniedObjects {
+    /// As if it did not exist.
+    #[default]
+    Hidden,
+    /// By 403.
+    Forbidden,
 }
 
 /// Which requests are for a server. Needed where a proxy before this one rewrites the
@@ -70,6 +177,19 @@ pub(crate) struct Match {
     pub(crate) authority: Option<Vec<String>>,
     /// The path of the MCP endpoint, compared byte for byte. Default: that of `resource`.
     pub(crate) path: Option<String>,
+}
+
+/// The HTTP+SSE transport of 2024-11-05. A client that does a GET of the endpoint is told, on
+/// the stream it gets, where to post its messages.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpSse {
+    /// The path that messages are posted to, as clients know it and as requests arrive here,
+    /// compared byte for byte.
+    pub(crate) messages_path: String,
+    /// The path that the MCP server tells clients to post to, where a route rewrites it.
+    /// Default: `messages_path`.
+    pub(crate) announced_path: Option<String>,
 }
 
 /// What a server demands of tokens bound to a key (DPoP, RFC 9449).
@@ -154,93 +274,6 @@ pub(crate) struct Methods {
 pub(crate) struct Tasks {
     /// Who checks that a task belongs to its caller.
     pub(crate) binding: TaskBinding,
-}
-
-/// Rules for tools.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ToolRules {
-    /// The most specific name decides alone: the exact one, else the longest prefix.
-    /// What no rule names is denied and left out of lists.
-    pub(crate) rules: Vec<ToolRule>,
-}
-
-/// What a caller needs for some tools.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ToolRule {
-    /// Names, or prefixes such as `get_*`. Upper and lower case differ.
-    #[schemars(length(min = 1))]
-    pub(crate) names: Vec<String>,
-    /// Scopes the token must carry, all of them. `[]` permits every authenticated caller.
-    pub(crate) scopes: Vec<String>,
-    /// Whether the token must be bound to a key, if other than the server's `dpop` says.
-    pub(crate) dpop: Option<RuleDpop>,
-    /// Asks the token's issuer about it: a remembered answer will do (`cached`), or not (`fresh`).
-    pub(crate) introspect: Option<Introspect>,
-    /// Headers that mirror arguments of these tools, as `x-mcp-header` of their `inputSchema`
-    /// says: from the name after `Mcp-Param-` to the argument, a JSON Pointer (RFC 6901) into
-    /// `arguments`. A call whose header does not say what the argument does is refused.
-    #[schemars(extend("minProperties" = 1, "examples" = [{ "Region": "/region" }]))]
-    pub(crate) param_headers: Option<BTreeMap<String, String>>,
-}
-
-/// Rules for prompts.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NamedRules {
-    /// The most specific name decides alone: the exact one, else the longest prefix.
-    /// What no rule names is denied and left out of lists.
-    pub(crate) rules: Vec<NamedRule>,
-}
-
-/// What a caller needs for some prompts.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NamedRule {
-    /// Names, or prefixes such as `get_*`. Upper and lower case differ.
-    #[schemars(length(min = 1))]
-    pub(crate) names: Vec<String>,
-    /// Scopes the token must carry, all of them. `[]` permits every authenticated caller.
-    pub(crate) scopes: Vec<String>,
-    /// Whether the token must be bound to a key, if other than the server's `dpop` says.
-    pub(crate) dpop: Option<RuleDpop>,
-    /// Asks the token's issuer about it: a remembered answer will do (`cached`), or not (`fresh`).
-    pub(crate) introspect: Option<Introspect>,
-}
-
-/// Rules for resources.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UriRules {
-    /// The most specific URI decides alone: the exact one, else the longest prefix.
-    /// What no rule names is denied and left out of lists.
-    pub(crate) rules: Vec<UriRule>,
-}
-
-/// What a caller needs for some resources.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UriRule {
-    /// URIs or URI templates, or prefixes such as `docs://*`.
-    #[schemars(length(min = 1))]
-    pub(crate) uris: Vec<String>,
-    /// Scopes the token must carry, all of them. `[]` permits every authenticated caller.
-    pub(crate) scopes: Vec<String>,
-    /// Whether the token must be bound to a key, if other than the server's `dpop` says.
-    pub(crate) dpop: Option<RuleDpop>,
-    /// Asks the token's issuer about it: a remembered answer will do (`cached`), or not (`fresh`).
-    pub(crate) introspect: Option<Introspect>,
-}
-
-/// What a rule demands of DPoP.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RuleDpop {
-    /// Tokens that are bound need a proof, others are taken as bearer tokens.
-    Optional,
-    /// The token must be bound, and the request prove it.
-    Required,
 }
 
 impl Default for Dpop {

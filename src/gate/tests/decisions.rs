@@ -197,10 +197,14 @@ fn the_record_tells_the_whole_decision() {
             "host_mode": "stream",
             "outcome": "deny",
             "code": "scope_missing",
+            "mode": "enforce",
+            "policy_reason": "scope_missing",
+            "refused_by": "user",
             "reason": "the token lacks a scope of the operation",
             "rules": ["servers[0].tools.rules[1]"],
             "policy_version": "v1",
             "subject": "alice",
+            "subject_kind": "user",
             "issuer": "https://idp.example",
             "client_id": "agent",
             "token_id": digest(b"id-1"),
@@ -255,4 +259,39 @@ fn no_secret_is_recorded_or_logged() {
             assert!(!log.contains(secret), "{secret}: {log}");
         }
     }
+}
+
+/// Prior actors are not for decisions (RFC 8693 section 4.1), and are on record.
+#[test]
+fn rfc8693_4_1_the_record_has_the_whole_chain_of_actors() {
+    let config = {
+        let mut config = config(HostMode::Stream);
+        config["issuers"]["corp"]["claims"] =
+            json!({ "agent_instance": ["instance"], "agent_version": ["version"] });
+        config
+    };
+    let mut claims = claims("docs.read");
+    claims["act"] =
+        json!({ "sub": "planner", "act": { "iss": "https://b.example", "client_id": "ui" } });
+    claims["roles"] = json!(["viewer"]);
+    claims["groups"] = json!(["staff"]);
+    claims["instance"] = json!("i7");
+    claims["version"] = json!("2.1");
+    let mut driver = Driver::of(&config);
+    driver.request(&Request::post(&sign(claims.clone(), "at+jwt")));
+    driver.body(&call("search"), true);
+    let record = driver.done();
+    let chain = json!([{ "sub": "planner" }, { "client_id": "ui", "iss": "https://b.example" }]);
+    assert_eq!(record["actors"], chain);
+    assert_eq!(record["subject_kind"], "user");
+    assert_eq!(
+        (&record["agent_instance"], &record["agent_version"]),
+        (&json!("i7"), &json!("2.1"))
+    );
+    assert_eq!((&record["roles"], &record["groups"]), (&json!(["viewer"]), &json!(null)));
+
+    claims["sub"] = json!("agent");
+    driver.request(&Request::post(&sign(claims, "at+jwt")));
+    driver.body(&call("search"), true);
+    assert_eq!(driver.done()["subject_kind"], "workload");
 }

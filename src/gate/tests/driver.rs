@@ -1,6 +1,8 @@
 //! Drives one worker's streams: requests, bodies, tokens, a configuration.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,8 +14,12 @@ use crate::gate::*;
 use crate::host::fake::{FakeHost, START};
 use crate::host::{CalloutAnswer, CalloutId};
 use crate::mcp::{Principal, SealKey, SessionSeals};
+use crate::policy::{Decision, Mode, Obligations, Reason};
 use crate::reply::LocalReply;
-use crate::token::PeerConnection;
+use crate::token::{
+    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, PeerConnection,
+    SubjectKind,
+};
 
 pub(super) const RESOURCE: &str = "https://mcp.example/mcp";
 pub(super) const BOTH_MODES: [HostMode; 2] = [HostMode::Stream, HostMode::Hold];
@@ -43,6 +49,57 @@ pub(super) fn config(mode: HostMode) -> Value {
             "resources": { "rules": [{ "uris": ["docs://*"], "scopes": [] }] },
         }],
     })
+}
+
+/// The server of [`config`].
+pub(super) fn server() -> Server {
+    let document = config(HostMode::Stream).to_string();
+    let loaded = config::load(document.as_bytes(), &config::Secrets::assumed()).unwrap();
+    loaded.enforcement.servers.into_iter().next().unwrap()
+}
+
+/// What a token of its issuer says.
+pub(super) fn access_token() -> AccessToken {
+    AccessToken {
+        issuer: IssuerId(0),
+        issuer_url: "https://idp.example".to_owned(),
+        subject: "alice".to_owned(),
+        client_id: "agent".to_owned(),
+        audiences: vec![RESOURCE.to_owned()],
+        scopes: BTreeSet::new(),
+        expires_at: SystemTime::UNIX_EPOCH + START + std::time::Duration::from_secs(300),
+        not_before: None,
+        issued_at: SystemTime::UNIX_EPOCH + START,
+        token_id: None,
+        kind: SubjectKind::User,
+        roles: BTreeSet::new(),
+        groups: BTreeSet::new(),
+        actors: Vec::new(),
+        may_act: None,
+        agent: AgentClaims::default(),
+        consent: Consent::default(),
+        context: ContextClaims::default(),
+        authentication_contexts: BTreeSet::new(),
+        takes_claims_challenges: false,
+        tenant: None,
+        session: None,
+        acr: None,
+        authenticated_at: None,
+        confirmation: Confirmation::default(),
+    }
+}
+
+/// Policy says no.
+pub(super) fn denied_for(reason: Reason) -> Decision {
+    Decision {
+        outcome: crate::policy::Outcome::Deny(reason),
+        mode: Mode::Enforce,
+        agent: None,
+        required_scopes: BTreeSet::from(["docs.admin".to_owned()]),
+        step_up: None,
+        rules: vec!["rules[0]".to_owned()],
+        obligations: Obligations::default(),
+    }
 }
 
 /// The same, with keys that must be fetched.
@@ -233,7 +290,8 @@ impl Driver {
             .expect("the configuration loads");
         let host = FakeHost::new();
         let enforcement = Enforcement { session_keys: vec![seal_key()], ..loaded.enforcement };
-        let mut worker = Worker::new(enforcement, loaded.issuers, loaded.nonce_keys, "v1");
+        let config::Loaded { issuers, workload_identity, nonce_keys, .. } = loaded;
+        let mut worker = Worker::new(enforcement, issuers, workload_identity, nonce_keys, "v1");
         worker.prepare(&host).unwrap();
         Driver { gate: Gate::new(), worker, host, peer: PeerConnection::default() }
     }
@@ -368,6 +426,18 @@ pub(super) fn sealed(id: &str) -> String {
 pub(super) fn sealed_for(id: &str, owner: [&str; 4]) -> String {
     let seals = SessionSeals::new(vec![seal_key()]);
     seals.seal(id, &Principal::of(owner), &FakeHost::new()).unwrap().expect("a sealed session")
+}
+
+/// The session of HTTP+SSE whose messages the server takes with this query, as the subject of
+/// [`claims`] was given it.
+pub(super) fn sealed_in_url(query: &str) -> String {
+    sealed_in_url_for(query, ["https://idp.example", "alice", "agent", RESOURCE])
+}
+
+/// The same, as it was given to somebody else.
+pub(super) fn sealed_in_url_for(query: &str, owner: [&str; 4]) -> String {
+    let seals = SessionSeals::in_url(vec![seal_key()]);
+    seals.seal(query, &Principal::of(owner), &FakeHost::new()).unwrap().expect("a sealed session")
 }
 
 /// The value of a reply's header.

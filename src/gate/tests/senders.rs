@@ -50,9 +50,13 @@ fn proof(seed: u8, jti: &str, token: &str, nonce: Option<&str>) -> String {
 }
 
 fn proof_at(iat: u64, seed: u8, jti: &str, token: &str, nonce: Option<&str>) -> String {
+    proof_to(RESOURCE, iat, seed, jti, token, nonce)
+}
+
+fn proof_to(url: &str, iat: u64, seed: u8, jti: &str, token: &str, nonce: Option<&str>) -> String {
     let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{}}}"#, jwk(seed));
     let mut claims = json!({
-        "jti": jti, "htm": "POST", "htu": RESOURCE, "iat": iat,
+        "jti": jti, "htm": "POST", "htu": url, "iat": iat,
         "ath": encode(Sha256::digest(token)),
     });
     if let Some(nonce) = nonce {
@@ -71,6 +75,24 @@ fn with_proof(token: &str, proof: &str) -> Request {
 fn challenges(reply: &LocalReply) -> Vec<&str> {
     let lines = reply.headers.iter().filter(|(name, _)| *name == "www-authenticate");
     lines.map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn rfc9449_4_3_a_proof_for_a_message_of_http_sse_names_its_url() {
+    let mut config = proving(HostMode::Hold, "required", "off");
+    config["servers"][0]["http_sse"] = json!({ "messages_path": "/messages" });
+    let mut driver = Driver::of(&config);
+    let token = bound("docs.read");
+    let path = format!("/messages?sessionId={}", sealed_in_url("session_id=1"));
+    let mut arrive = |path: &str, url: &str| {
+        let proof = proof_to(url, START.as_secs(), 1, url, &token, None);
+        let effects = driver.request(&with_proof(&token, &proof).with(":path", path));
+        effects.reply.map(|_| driver.done()["code"].clone())
+    };
+    assert_eq!(arrive(&path, "https://mcp.example/messages"), None);
+    assert_eq!(arrive(&path, RESOURCE), Some(json!("dpop_htu")));
+    assert_eq!(arrive("/mcp", RESOURCE), None);
+    assert_eq!(arrive("/mcp", "https://mcp.example/messages#"), Some(json!("dpop_htu")));
 }
 
 #[test]

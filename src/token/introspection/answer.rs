@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 use crate::host::{CalloutAnswer, Host};
 use crate::json::{self, Object, Value};
 use crate::token::{
-    AccessToken, ClaimNames, ClaimPath, Confirmation, Jws, KeySet, Segments, TokenError,
-    Unverified, Verified, claims,
+    AccessToken, Actor, AgentClaims, ClaimNames, ClaimPath, Confirmation, Consent, ContextClaims,
+    Jws, KeySet, Segments, SubjectKind, TokenError, Unverified, Verified, actors, claims,
+    subject_kind,
 };
 
 /// Media type of plain answers.
@@ -77,7 +78,18 @@ struct Statement {
     issuer: Option<String>,
     subject: Option<String>,
     client_id: Option<String>,
+    kind: Option<SubjectKind>,
+    /// Each with its own `iss` if it has one.
+    actors: Option<Vec<Actor>>,
+    /// Likewise.
+    may_act: Option<Actor>,
+    agent: AgentClaims,
+    consent: Consent,
+    context: ContextClaims,
     scopes: Option<BTreeSet<String>>,
+    roles: Option<BTreeSet<String>>,
+    groups: Option<BTreeSet<String>>,
+    authentication_contexts: Option<BTreeSet<String>>,
     audiences: Option<Vec<String>>,
     expires_at: Option<SystemTime>,
     confirmation: Option<Confirmation>,
@@ -91,7 +103,8 @@ impl Answer {
     }
 
     /// The token, a JWT that was verified here, as far as the answer confirms it: with no
-    /// scope and audience that the answer does not have, and no longer than it says.
+    /// audience, and no scope, role, group or authentication context that the answer does not
+    /// have, and no longer than it says.
     ///
     /// # Errors
     /// [`TokenError::BadClaim`] names what the answer says otherwise than the token.
@@ -100,26 +113,12 @@ impl Answer {
         token: &Rc<Verified<AccessToken>>,
     ) -> Result<Rc<Verified<AccessToken>>, TokenError> {
         self.statement.check(token)?;
-        let Statement { scopes, audiences, expires_at, .. } = &self.statement;
-        let has_scope = |scope: &String| scopes.as_ref().is_none_or(|list| list.contains(scope));
-        let is_for =
-            |audience: &String| audiences.as_ref().is_none_or(|list| list.contains(audience));
-        let expires_at = expires_at.map_or(token.expires_at, |end| end.min(token.expires_at));
-        let is_whole = expires_at == token.expires_at
-            && token.scopes.iter().all(has_scope)
-            && token.audiences.iter().all(is_for);
-        if is_whole {
+        let held: &AccessToken = token;
+        let confirmed = self.statement.narrow(held);
+        if confirmed == *held {
             return Ok(Rc::clone(token));
         }
-        token
-            .read(|token| {
-                let mut token = token.clone();
-                token.scopes.retain(has_scope);
-                token.audiences.retain(is_for);
-                token.expires_at = expires_at;
-                Ok(token)
-            })
-            .map(Rc::new)
+        token.read(|_| Ok(confirmed)).map(Rc::new)
     }
 }
 
@@ -265,13 +264,33 @@ fn read_members(members: &Object<'_>, context: &AnswerContext<'_>) -> Result<Ver
 impl Statement {
     fn read(members: &Object<'_>, names: &ClaimNames) -> Result<Self, TokenError> {
         let leads = |path: &ClaimPath| !path.resolve(members).is_empty();
-        let has_scopes = names.scopes.iter().any(leads);
+        let says = |paths: &[ClaimPath]| paths.iter().any(leads);
+        let strings = |paths: &[ClaimPath], name| {
+            says(paths).then(|| claims::strings(members, paths, name)).transpose()
+        };
         let has = |name| members.get(name).is_some();
+        let client_id = claims::single(members, &names.client, "client_id")?;
         Ok(Statement {
             issuer: claims::string(members, "iss")?,
             subject: claims::single(members, &names.subject, "sub")?,
-            client_id: claims::single(members, &names.client, "client_id")?,
-            scopes: has_scopes.then(|| claims::scopes(members, &names.scopes)).transpose()?,
+            kind: subject_kind::said(members, names, client_id.as_deref())?,
+            client_id,
+            actors: has("act").then(|| actors::chain(members)).transpose()?,
+            may_act: actors::authorized(members)?,
+            agent: claims::agent(members, names)?,
+            consent: Consent {
+                servers: strings(&names.consented_servers, "consented_servers")?,
+                agents: strings(&names.consented_agents, "consented_agents")?,
+            },
+            context: claims::context(members, names)?,
+            scopes: says(&names.scopes)
+                .then(|| claims::scopes(members, &names.scopes))
+                .transpose()?,
+            roles: strings(&names.roles, "roles")?,
+            groups: strings(&names.groups, "groups")?,
+            authentication_contexts: has("acrs")
+                .then(|| claims::named_strings(members, "acrs"))
+                .transpose()?,
             audiences: has("aud").then(|| claims::audiences(members)).transpose()?,
             expires_at: claims::numeric_date(members, "exp")?,
             confirmation: has("cnf").then(|| claims::confirmation(members)).transpose()?,
@@ -279,22 +298,51 @@ impl Statement {
         })
     }
 
-    /// Whether the answer can be about this token.
+    /// Whether the answer can be about this token: who calls, through whom and within what
+    /// never changes.
     fn check(&self, token: &AccessToken) -> Result<(), TokenError> {
-        let differs = |said: &Option<String>, claim| said.as_ref().is_some_and(|s| s != claim);
-        if differs(&self.issuer, &token.issuer_url) {
-            return Err(TokenError::BadClaim("iss"));
+        let within = |actor: &Actor| actor.clone().within(&token.issuer_url);
+        let actors = self.actors.as_ref().map(|actors| actors.iter().map(within).collect());
+        let may_act = self.may_act.as_ref().map(within);
+        let (agent, consent, context) = (&self.agent, &self.consent, &self.context);
+        let differences = [
+            ("iss", differs(&self.issuer, Some(&token.issuer_url))),
+            ("sub", differs(&self.subject, Some(&token.subject))),
+            ("client_id", differs(&self.client_id, Some(&token.client_id))),
+            ("cnf", differs(&self.confirmation, Some(&token.confirmation))),
+            ("workload", differs(&self.kind, Some(&token.kind))),
+            ("act", differs(&actors, Some(&token.actors))),
+            ("may_act", differs(&may_act, token.may_act.as_ref())),
+            ("agent", differs(&agent.id, token.agent.id.as_ref())),
+            ("agent_instance", differs(&agent.instance, token.agent.instance.as_ref())),
+            ("agent_version", differs(&agent.version, token.agent.version.as_ref())),
+            ("consented_servers", differs(&consent.servers, token.consent.servers.as_ref())),
+            ("consented_agents", differs(&consent.agents, token.consent.agents.as_ref())),
+            ("session", differs(&context.session, token.context.session.as_ref())),
+            ("task", differs(&context.task, token.context.task.as_ref())),
+            ("instance", differs(&context.instance, token.context.instance.as_ref())),
+        ];
+        match differences.into_iter().find(|(_, differs)| *differs) {
+            Some((name, _)) => Err(TokenError::BadClaim(name)),
+            None => self.check_type(&token.confirmation),
         }
-        if differs(&self.subject, &token.subject) {
-            return Err(TokenError::BadClaim("sub"));
+    }
+
+    /// The token with no more than the answer says.
+    fn narrow(&self, token: &AccessToken) -> AccessToken {
+        let mut token = token.clone();
+        for (held, said) in [
+            (&mut token.scopes, &self.scopes),
+            (&mut token.roles, &self.roles),
+            (&mut token.groups, &self.groups),
+            (&mut token.authentication_contexts, &self.authentication_contexts),
+        ] {
+            held.retain(|member| said.as_ref().is_none_or(|said| said.contains(member)));
         }
-        if differs(&self.client_id, &token.client_id) {
-            return Err(TokenError::BadClaim("client_id"));
-        }
-        if self.confirmation.is_some_and(|confirmation| confirmation != token.confirmation) {
-            return Err(TokenError::BadClaim("cnf"));
-        }
-        self.check_type(&token.confirmation)
+        let audiences = self.audiences.as_ref();
+        token.audiences.retain(|member| audiences.is_none_or(|said| said.contains(member)));
+        token.expires_at = self.expires_at.map_or(token.expires_at, |e| e.min(token.expires_at));
+        token
     }
 
     /// `token_type` is `DPoP` exactly if the token is bound to a DPoP key (RFC 9449
@@ -308,4 +356,9 @@ impl Statement {
             Err(TokenError::BadClaim("token_type"))
         }
     }
+}
+
+/// Whether something is said, and not what is held.
+fn differs<T: PartialEq>(said: &Option<T>, held: Option<&T>) -> bool {
+    said.as_ref().is_some_and(|said| Some(said) != held)
 }

@@ -1,4 +1,4 @@
-//! A document of an issuer that one worker fetches for all workers of a proxy.
+//! A document of an issuer or a trust domain that one worker fetches for all workers of a proxy.
 //!
 //! Every worker runs this code on its own, and each needs the document. What they share
 //! is the host's shared data: values by key, written if their version is still the one
@@ -94,6 +94,9 @@ pub(super) trait Reader {
     /// Its name in counters and shared keys.
     const NAME: &'static str;
 
+    /// What its owners are, in logs.
+    const OWNER: &'static str = "issuer";
+
     /// The media types an answer may have; one that has none is read too.
     const MEDIA_TYPES: &'static [&'static str];
 
@@ -173,16 +176,16 @@ enum Claim {
 }
 
 impl<R: Reader> SharedDocument<R> {
-    /// The document of that kind of an issuer. Nothing is held yet.
-    pub(super) fn new(reader: R, issuer: &str, source: Source, schedule: Schedule) -> Self {
+    /// The document of that kind of the owner that the operator calls so. Nothing is held yet.
+    pub(super) fn new(reader: R, owner: &str, source: Source, schedule: Schedule) -> Self {
         let key = format!(
             "{KEY_PREFIX}/{}/{}",
             R::NAME,
-            URL_SAFE_NO_PAD.encode(identity(issuer, &source))
+            URL_SAFE_NO_PAD.encode(identity(owner, &source))
         );
         SharedDocument {
             reader,
-            name: format!("{} of issuer {issuer}", R::NAME),
+            name: format!("{} of {} {owner}", R::NAME, R::OWNER),
             source,
             schedule,
             record_key: format!("{key}/record"),
@@ -530,7 +533,7 @@ impl<R: Reader> SharedDocument<R> {
 }
 
 /// Names what is fetched from where: documents that may be taken for one another have one name.
-fn identity(issuer: &str, source: &Source) -> [u8; 32] {
+fn identity(owner: &str, source: &Source) -> [u8; 32] {
     let (request, discovers) = match source {
         Source::At(document) => (document, None),
         Source::Discovered { metadata, issuer, keys_cluster } => {
@@ -539,7 +542,7 @@ fn identity(issuer: &str, source: &Source) -> [u8; 32] {
     };
     let (expected, keys_cluster) = discovers.unwrap_or_default();
     let Callout { cluster, method, scheme, authority, path, .. } = request;
-    let parts = [issuer, cluster, method, scheme, authority, path, expected, keys_cluster];
+    let parts = [owner, cluster, method, scheme, authority, path, expected, keys_cluster];
     let mut digest = Sha256::new();
     for part in parts {
         // With its length, so that parts cannot run together.

@@ -47,10 +47,10 @@ fn a_bad_value_is_not_passed_over_for_a_later_path() {
 
 #[test]
 fn single_values_may_be_nested_and_must_be_one() {
-    let change = |names: &mut ClaimNames| names.subject = vec![path(&["act", "user"])];
-    let claims = with(claims(), "act", json!({"user": "bob"}));
+    let change = |names: &mut ClaimNames| names.subject = vec![path(&["login", "user"])];
+    let claims = with(claims(), "login", json!({"user": "bob"}));
     assert_eq!(read(change, &claims).unwrap().subject, "bob");
-    let several = with(claims, "act", json!([{"user": "bob"}, {"user": "eve"}]));
+    let several = with(claims, "login", json!([{"user": "bob"}, {"user": "eve"}]));
     assert_eq!(read(change, &several).unwrap_err(), TokenError::BadClaim("sub"));
     assert_eq!(read(change, &without(&[])).unwrap_err(), TokenError::MissingClaim("sub"));
 }

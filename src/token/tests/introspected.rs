@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::support::*;
 use crate::json;
 use crate::token::token_rules::TokenRules;
-use crate::token::{AccessToken, Identifier, Issuer, IssuerId, TokenError};
+use crate::token::{AccessToken, Identifier, Issuer, IssuerId, SubjectKind, TokenError};
 
 fn read(change: impl FnOnce(&mut Issuer), claims: &Value) -> Result<AccessToken, TokenError> {
     let mut opaque = Issuer { keys: None, ..issuer(crate::token::KeySource::Inline(no_keys())) };
@@ -97,4 +97,21 @@ fn the_tenant_is_in_the_claim_where_iss_is_left_out() {
     assert_eq!(read(tenants, &answer()).unwrap_err(), TokenError::MissingClaim("tid"));
     let other = with(of("t1"), "iss", json!("https://idp.example.com/t2/v2.0"));
     assert_eq!(read(tenants, &other).unwrap_err(), TokenError::Tenant);
+}
+
+#[test]
+fn identity_is_read_as_from_a_jwt() {
+    let act = json!({"sub": "planner", "iss": ISSUER, "act": {"client_id": "ui"}});
+    let identity = with(with(answer(), "act", act), "groups", json!(["staff"]));
+    let token = read(|_| (), &identity).unwrap();
+    let actors: Vec<_> = token.actors.iter().map(|actor| actor.subject.as_deref()).collect();
+    assert_eq!(actors, [Some("planner"), None]);
+    assert!(token.actors.iter().all(|actor| actor.issuer.is_none()));
+    assert_eq!((token.kind, token.groups.len()), (SubjectKind::User, 1));
+    let own = read(|_| (), &with(answer(), "sub", json!("agent"))).unwrap();
+    assert_eq!(own.kind, SubjectKind::Workload);
+    for (name, bad) in [("act", json!([])), ("may_act", json!("x")), ("idtyp", json!("other"))] {
+        let refused = read(|_| (), &with(answer(), name, bad)).unwrap_err();
+        assert_eq!(refused, TokenError::BadClaim(name));
+    }
 }

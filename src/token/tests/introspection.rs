@@ -1,6 +1,8 @@
 //! What an issuer says of tokens: when it is asked, how, and what is made of its answers.
 #![expect(clippy::panic, reason = "tests may panic")]
 
+mod identity;
+
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 

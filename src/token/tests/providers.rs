@@ -12,19 +12,23 @@ use super::support::*;
 use crate::config;
 use crate::host::fake::FakeHost;
 use crate::token::{
-    Authenticator, Caller, Credential, Demands, Outcome, Scheme, TokenError, Waited,
+    Authenticator, Caller, Credential, Demands, Outcome, Scheme, SubjectKind, TokenError, Waited,
+    WorkloadEvidence,
 };
 
-const FIXTURES: [&str; 14] = [
+const FIXTURES: [&str; 17] = [
     include_str!("providers/auth0-m2m.json"),
     include_str!("providers/auth0-user.json"),
     include_str!("providers/cognito.json"),
+    include_str!("providers/entra-agent.json"),
     include_str!("providers/entra-v1-app.json"),
     include_str!("providers/entra-v1-user.json"),
     include_str!("providers/entra-v2-app.json"),
     include_str!("providers/entra-v2-user.json"),
     include_str!("providers/jwt-svid.json"),
+    include_str!("providers/keycloak-app.json"),
     include_str!("providers/keycloak.json"),
+    include_str!("providers/okta-app.json"),
     include_str!("providers/okta.json"),
     include_str!("providers/pingfederate.json"),
     include_str!("providers/pingone-app.json"),
@@ -45,6 +49,10 @@ fn access_tokens_say_who_calls() {
             "subject": token.subject, "client": token.client_id, "tenant": token.tenant,
             "scopes": token.scopes, "roles": token.roles,
             "session": token.session, "acr": token.acr,
+            "kind": match token.kind {
+                SubjectKind::User => "user",
+                SubjectKind::Workload => "workload",
+            },
         });
         for (name, expected) in fixture["caller"].as_object().unwrap() {
             assert_eq!(&caller[name], expected, "{}", fixture["provider"]);
@@ -105,6 +113,7 @@ fn send(fixture: &Value, token: &Value) -> Result<Caller, TokenError> {
         proof: None,
         method: "POST",
         certificate: None,
+        workload: WorkloadEvidence::default(),
     };
     let demands = Demands {
         issuers: &server.issuers,

@@ -8,7 +8,10 @@ use super::support::*;
 use crate::host::fake::FakeHost;
 use crate::host::{Callout, CalloutAnswer, CalloutId, Counter, Host};
 use crate::token::revocation::{RevocationList, Revocations};
-use crate::token::{AccessToken, Confirmation, IssuerId, RevocationSource, Schedule, TokenId};
+use crate::token::{
+    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, RevocationSource,
+    Schedule, SubjectKind, TokenId,
+};
 
 fn token() -> AccessToken {
     AccessToken {
@@ -23,6 +26,15 @@ fn token() -> AccessToken {
         issued_at: at(now()),
         token_id: Some(TokenId::new("t1".to_owned())),
         roles: Default::default(),
+        kind: SubjectKind::default(),
+        groups: std::collections::BTreeSet::new(),
+        actors: Vec::new(),
+        may_act: None,
+        agent: AgentClaims::default(),
+        consent: Consent::default(),
+        context: ContextClaims::default(),
+        authentication_contexts: std::collections::BTreeSet::new(),
+        takes_claims_challenges: false,
         tenant: None,
         session: Some("s1".to_owned()),
         acr: None,

@@ -17,6 +17,7 @@ use crate::token::{
     AccessToken, Algorithm, Authenticator, CertificateSource, ClaimNames, Credential, Demands,
     DpopPolicy, Identifier, Issuer, IssuerId, KeySet, KeySource, MtlsPolicy, NoncePolicy,
     NonceScope, Outcome, Requirement, Scheme, TokenError, TokenType, Verified, Waited,
+    WorkloadEvidence,
 };
 
 pub(super) const ISSUER: &str = "https://idp.example.com";
@@ -155,6 +156,7 @@ pub(super) fn ask(
         proof: None,
         method: "POST",
         certificate: None,
+        workload: WorkloadEvidence::default(),
     };
     let (dpop, mtls) = (dpop(Requirement::Off), mtls(Requirement::Off));
     let demands = Demands { issuers, resource, audiences: &[], dpop: &dpop, mtls: &mtls };

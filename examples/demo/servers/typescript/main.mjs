@@ -1,6 +1,7 @@
 // Starts the TypeScript MCP server with its tap. Environment:
 //   PORT      loopback port of the MCP endpoint /mcp, default 3001
 //   TAP_PORT  loopback port of the tap (see tap.mjs), default 3011
+//   CRM       1: also the tools of crm-tools.mjs
 // Both protocol eras are served; clients before 2026-07-28 get their answers as SSE.
 
 import { createServer } from 'node:http';
@@ -8,13 +9,18 @@ import { createServer } from 'node:http';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createMcpHandler } from '@modelcontextprotocol/server';
 
+import { registerCrmTools } from './crm-tools.mjs';
 import { createDocsServer } from './docs-server.mjs';
 import { createTap } from './tap.mjs';
 
 const port = Number(process.env.PORT ?? 3001);
 const tapPort = Number(process.env.TAP_PORT ?? 3011);
 
-const mcp = toNodeHandler(createMcpHandler(({ requestInfo }) => createDocsServer(requestInfo.headers)));
+const mcp = toNodeHandler(createMcpHandler(({ requestInfo }) => {
+  const docs = createDocsServer(requestInfo.headers);
+  if (process.env.CRM) registerCrmTools(docs);
+  return docs;
+}));
 const server = createServer((request, response) => {
   if (request.url.split('?', 1)[0] !== '/mcp') return response.writeHead(404).end();
   return mcp(request, response);
