@@ -10,7 +10,7 @@ use crate::policy::{DEFAULT_MAX_DEPTH, Delegation, Settings};
 use crate::token::MAX_ACTORS;
 
 /// Headers that say something else already. Ours, `x-countersign-…`, are taken off requests.
-const TAKEN: [&str; 8] = [
+const TAKEN: [&str; 13] = [
     "authorization",
     "dpop",
     "host",
@@ -18,6 +18,11 @@ const TAKEN: [&str; 8] = [
     "content-type",
     "mcp-session-id",
     "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "last-event-id",
+    "origin",
+    "accept",
     "x-forwarded-client-cert",
 ];
 

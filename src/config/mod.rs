@@ -94,8 +94,38 @@ pub(crate) fn read_document<T: DeserializeOwned>(json: &[u8]) -> Result<T, Confi
 /// The JSON Schema of the document, as text that ends in a line break.
 #[must_use]
 pub fn schema() -> String {
-    let schema = schemars::schema_for!(document::Document);
-    format!("{:#}\n", schema.to_value())
+    let mut schema = schemars::schema_for!(document::Document).to_value();
+    without_null(&mut schema);
+    format!("{schema:#}\n")
+}
+
+/// A member that is not there is left out: `null` is no value of any.
+fn without_null(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    match schema {
+        Value::Object(members) => {
+            let is_null = |value: &Value| value.get("type").is_some_and(|kind| kind == "null");
+            members.retain(|name, value| name != "default" || !value.is_null());
+            if let Some(Value::Array(kinds)) = members.get_mut("type") {
+                kinds.retain(|kind| kind != "null");
+                if let [kind] = kinds.as_slice() {
+                    let kind = kind.clone();
+                    members.insert("type".to_owned(), kind);
+                }
+            }
+            if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
+                choices.retain(|choice| !is_null(choice));
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    members.remove("anyOf");
+                    members.extend(only);
+                }
+            }
+            members.values_mut().for_each(without_null);
+        }
+        Value::Array(values) => values.iter_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 /// The strict reader says what, `serde_json` also where.

@@ -136,7 +136,8 @@ impl<'de> Deserializer<'de> for Shape<'de> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match self.0 {
-            Value::Null => visitor.visit_none(),
+            // Templates write it for a value they do not have. A condition must not go with it.
+            Value::Null => Err(Misfit::new("is null; leave it out, or write a value".to_owned())),
             _ => visitor.visit_some(self),
         }
     }

@@ -156,6 +156,10 @@ impl Account {
         self.note(|record| {
             record.outcome = outcome;
             record.code = code;
+            if outcome == "deny" {
+                // It was denied after all, for something that shadow does not cover.
+                record.would_deny = None;
+            }
             record.reason = reason.map(Text::new);
         });
     }

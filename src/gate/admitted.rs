@@ -69,6 +69,13 @@ impl Admitted {
             &subject.client_id,
             &arrival.server.resource,
         ]);
+        // Agents that share a client do not share what they began.
+        let actor = subject.actors.first().and_then(|actor| actor.subject.as_deref());
+        let claimed = subject.agent.id.as_deref();
+        let owner = match actor.or(claimed) {
+            Some(agent) => owner.through(agent),
+            None => owner,
+        };
         let session = arrival.headers.session.as_deref();
         let seals = match arrival.transport {
             Transport::StreamableHttp => &worker.sessions,

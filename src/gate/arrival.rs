@@ -104,6 +104,11 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
+    /// The session that the request says it is in.
+    pub(super) fn session_sent(&self) -> Option<&str> {
+        self.headers.session.as_deref().filter(|session| !session.is_empty())
+    }
+
     /// What the answer to a request without a body is read for; `None` for nothing.
     pub(super) fn reading(&self, worker: &Worker) -> Option<Reading> {
         match self.method {

@@ -290,8 +290,7 @@ impl Gate {
         let arrival = check_form(headers, end, &server, place, &worker.workloads)?;
         self.account.note(|record| {
             record.revision = arrival.headers.revision().map(Text::new);
-            record.session =
-                arrival.headers.session.as_deref().map(|session| digest(session.as_bytes()));
+            record.session = arrival.session_sent().map(|session| digest(session.as_bytes()));
         });
         if worker.host_mode == HostMode::Hold && !end && received.is_none() {
             return Err(Denial::new(
@@ -361,7 +360,8 @@ impl Gate {
             Outcome::Refused(caller, error) => {
                 let fields = caller_fields(&caller, Sender::Unproved);
                 self.account.note(|record| record.caller = Some(fields));
-                let nonce = || worker.authenticator.nonce(&server.dpop, host);
+                // Nonces are of the URL that the next proof has to name.
+                let nonce = || worker.authenticator.nonce(arrival.demands().dpop, host);
                 Err(rejected_token(error, &caller.token, &server, nonce, host))
             }
         }
@@ -571,7 +571,9 @@ impl Gate {
         host: &dyn Host,
     ) -> Step {
         let mut decision = self.judge(&admitted, &message, host)?;
-        if let Some(recency) = decision.obligations.introspect {
+        // A rule in shadow asks for nothing that could refuse.
+        let asks = |_: &Introspect| decision.mode == Mode::Enforce;
+        if let Some(recency) = decision.obligations.introspect.filter(asks) {
             let server = &admitted.arrival.server;
             let token = admitted.token.as_ref().map_or("", Secret::reveal);
             let recency = match recency {
@@ -613,8 +615,8 @@ impl Gate {
         Ok(self.forward(admitted, operation.as_ref(), era, reading, held, worker, host))
     }
 
-    /// Counts an operation that everything else allows. In shadow, an operation that comes too
-    /// often is only recorded.
+    /// Counts an operation that proceeds. Where the server is in shadow, or the rule whose rate
+    /// it is, one that comes too often is only recorded.
     fn count(
         &mut self,
         admitted: &Admitted,
@@ -627,14 +629,15 @@ impl Gate {
             Message::Notification { operation, .. } => (operation, None),
             Message::Response { .. } => return Ok(()),
         };
-        if !decision.is_allow() {
+        if !decision.proceeds() {
             return Ok(());
         }
         let Admitted { arrival: Arrival { server, .. }, standing, .. } = admitted;
         let exceeded = rates::exceeded(decision, standing, &server.resource, operation, id, host);
         let Some(Exceeded { denial, limit }) = exceeded else { return Ok(()) };
         let code = denial.code.as_str();
-        match decision.mode {
+        let mode = standing.policy.rate_mode(&operation.target, limit.as_deref());
+        match mode {
             Mode::Enforce => {
                 self.account.note(|record| record.rate_limit = limit);
                 Err(denial)

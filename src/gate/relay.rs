@@ -86,15 +86,15 @@ impl Relay {
         let Relay::Read { viewer, reading } = self else { return Ok((self, go_on)) };
         let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
         let is_error = status.is_some_and(|status| status >= 400);
+        let is_accepted = matches!(reading, Reading::Accepted { .. }) && !is_error;
         // An error of the proxy's own (a timeout, say) may be JSON and is no message of MCP.
-        if end || (is_error && !from_upstream()) {
+        if (end && !is_accepted) || (is_error && !from_upstream()) {
             return Ok((Relay::Pass, go_on));
         }
         // What notifications and posted responses are accepted with. There is no body, though the
         // end of the stream may come after the headers, as from the TypeScript SDK: none passes.
         // Servers of HTTP+SSE have other ways to say so, and one of them is to answer here as
         // well. A redirect would tell the server's own session.
-        let is_accepted = matches!(reading, Reading::Accepted { .. }) && !is_error;
         if status == Some(202) || is_accepted {
             let names: &[_] =
                 if is_accepted { &["content-length", "location"] } else { &["content-length"] };

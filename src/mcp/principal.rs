@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// Names one caller at one MCP server without telling either: a digest of issuer, subject,
-/// client and server. It does not depend on the token, so that a refreshed token is the
+/// client and server, and of the agent where it is another than the client. It does not depend on the token, so that a refreshed token is the
 /// same principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Principal([u8; 32]);
@@ -18,6 +18,15 @@ impl Principal {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
         }
+        Principal(digest.finalize().into())
+    }
+
+    /// The same caller through this agent.
+    #[must_use]
+    pub fn through(self, agent: &str) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(self.0);
+        digest.update(agent);
         Principal(digest.finalize().into())
     }
 
@@ -43,5 +52,8 @@ mod tests {
         ] {
             assert_ne!(one, Principal::of(other));
         }
+        assert_ne!(one.through("a"), one);
+        assert_ne!(one.through("a"), one.through("b"));
+        assert_eq!(one.through("a"), one.through("a"));
     }
 }

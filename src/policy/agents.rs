@@ -10,7 +10,7 @@ use super::pattern::Pattern;
 use super::scopes::Scopes;
 use super::table::{PatternTable, TableError};
 use crate::mcp::Target;
-use crate::token::{Actor, IssuerId, SpiffeId};
+use crate::token::{AccessToken, Actor, IssuerId, SpiffeId, SubjectKind};
 
 /// The catalogue. Without one, every client of an accepted issuer is an agent of no name.
 #[derive(Debug, Default)]
@@ -167,6 +167,22 @@ impl Agents {
             (Some(named), _) => Recognised::Known(named),
             (None, None) => Recognised::Unknown,
         }
+    }
+
+    /// Whether a token says it is a user's while its subject is a client of the catalogue: of
+    /// that client's own token, which another one exchanged for its own (RFC 8693), not every
+    /// issuer leaves a mark.
+    pub(super) fn is_client_as_user(&self, token: &AccessToken) -> bool {
+        let names = self.by_token.get(&token.issuer);
+        token.kind == SubjectKind::User
+            && names.is_some_and(|names| names.clients.contains_key(&token.subject))
+    }
+
+    /// Whether a token of nobody that is known, by its actor or the issuer's claim, comes
+    /// through a client that is: it must not be rid of its limits by that.
+    pub(super) fn knows_client(&self, token: &AccessToken) -> bool {
+        let names = self.by_token.get(&token.issuer);
+        names.is_some_and(|names| names.clients.contains_key(&token.client_id))
     }
 
     fn index(

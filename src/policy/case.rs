@@ -134,7 +134,11 @@ impl<'c> Case<'c> {
     pub(super) fn forbidding(&self) -> impl Iterator<Item = &'c DenyRule> {
         let found = match self.asked {
             Asked::Object { rules: Some(rules), target, .. } => {
-                object_name(target).map(|name| rules.deny.find(name))
+                let is_uri = matches!(target, Target::Resource(_) | Target::ResourceTemplate(_));
+                let by_uri = object_name(target).filter(|_| is_uri);
+                let by_name = object_name(target).filter(|_| !is_uri);
+                let by_uri = by_uri.into_iter().flat_map(|uri| rules.deny.find_uri(uri));
+                Some(by_name.into_iter().flat_map(|name| rules.deny.find(name)).chain(by_uri))
             }
             Asked::Object { .. } | Asked::Method { .. } => None,
         };

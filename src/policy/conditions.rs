@@ -12,6 +12,7 @@ mod verdict;
 
 use super::case::Case;
 use super::decision::{Mode, Reason};
+use crate::token::Requirement;
 
 pub(super) use verdict::{Shown, Verdict};
 
@@ -102,7 +103,10 @@ impl Condition {
     /// What becomes of the denial if it does not.
     pub(super) fn mode(&self, case: &Case<'_>) -> Mode {
         let server = case.settings.mode;
-        let own = |demand: Option<_>| if demand.is_some() { case.mode() } else { Mode::Enforce };
+        let own = |demand: Option<Requirement>, servers: Requirement| match (demand, servers) {
+            (Some(_), Requirement::Off | Requirement::Optional) => case.mode(),
+            _ => Mode::Enforce,
+        };
         match self.decided_by {
             Level::Server => server,
             Level::Rule => case.mode(),
@@ -110,8 +114,8 @@ impl Condition {
                 let mut modes = case.forbidding().map(|rule| rule.mode.unwrap_or(server));
                 if modes.all(|mode| mode == Mode::Shadow) { Mode::Shadow } else { Mode::Enforce }
             }
-            Level::Dpop => own(case.rule().and_then(|rule| rule.dpop)),
-            Level::Mtls => own(case.rule().and_then(|rule| rule.mtls)),
+            Level::Dpop => own(case.rule().and_then(|rule| rule.dpop), case.settings.dpop),
+            Level::Mtls => own(case.rule().and_then(|rule| rule.mtls), case.settings.mtls),
         }
     }
 }

@@ -107,7 +107,8 @@ pub enum Reason {
     IssuerNotAllowed,
     /// There is no user, and the rule grants nothing to this workload.
     WorkloadNotAllowed,
-    /// The rule takes a user and an agent, and the token does not tell them apart.
+    /// The token does not tell user and agent apart, and the rule takes both, or the user has
+    /// the name of an agent.
     Indistinct,
     /// The subject has to authenticate again, or better.
     StepUp,
@@ -277,6 +278,7 @@ impl Decision {
 
     /// Both must allow. A denial that is enforced decides before one that is only recorded.
     pub(super) fn and(mut self, other: Decision) -> Self {
+        let decided_by_other = self.mode == Mode::Shadow && other.enforced_denial().is_some();
         (self.outcome, self.mode) = match (self.outcome, other.outcome) {
             (Outcome::Allow, Outcome::Allow) if self.mode != other.mode => {
                 (Outcome::Allow, Mode::Enforce)
@@ -289,13 +291,26 @@ impl Decision {
                 (mode, _) => (Outcome::Deny(one.graver(another)), mode),
             },
         };
-        let step_up = self.step_up.or(other.step_up);
+        // What is asked for belongs to the denial that decides.
+        let step_up = match (decided_by_other, other.step_up) {
+            (true, Some(step_up)) => Some(step_up),
+            (_, step_up) => self.step_up.or(step_up),
+        };
         self.step_up = step_up.filter(|_| self.outcome == Outcome::Deny(Reason::StepUp));
         self.agent = self.agent.or(other.agent);
         self.required_scopes.extend(other.required_scopes);
-        self.rules.extend(other.rules);
+        for rule in other.rules {
+            if !self.rules.contains(&rule) {
+                self.rules.push(rule);
+            }
+        }
         self.obligations.introspect = self.obligations.introspect.max(other.obligations.introspect);
-        self.obligations.rates.extend(other.obligations.rates);
+        // One operation is counted once, however many objects it names.
+        for rate in other.obligations.rates {
+            if !self.obligations.rates.iter().any(|held| Rc::ptr_eq(held, &rate)) {
+                self.obligations.rates.push(rate);
+            }
+        }
         self
     }
 }

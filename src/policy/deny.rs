@@ -44,6 +44,13 @@ impl DenyTable {
     pub(super) fn find<'t>(&'t self, name: &str) -> impl Iterator<Item = &'t DenyRule> {
         self.0.find(name).map(Rc::as_ref)
     }
+
+    /// The same for a URI, which a server may take for the object without query or fragment.
+    pub(super) fn find_uri<'t>(&'t self, uri: &str) -> impl Iterator<Item = &'t DenyRule> {
+        let object = uri.split(['?', '#']).next().unwrap_or_default();
+        let object = (object != uri).then(|| self.find(object));
+        self.find(uri).chain(object.into_iter().flatten())
+    }
 }
 
 impl DenyRule {

@@ -251,6 +251,16 @@ impl ServerPolicy {
         self.object(identity, target, &[]).decide()
     }
 
+    /// What becomes of an operation that exceeds a rate of that id: what the rule says whose
+    /// rate it is, else the server.
+    #[must_use]
+    pub fn rate_mode(&self, target: &Target, limit: Option<&str>) -> Mode {
+        let rule = self
+            .rule(target)
+            .filter(|rule| rule.rates.iter().any(|rate| Some(rate.id.as_str()) == limit));
+        rule.and_then(|rule| rule.mode).unwrap_or(self.settings.mode)
+    }
+
     /// The headers that mirror arguments of this tool.
     #[must_use]
     pub fn param_headers(&self, target: &Target) -> &[ParamHeader] {

@@ -24,7 +24,7 @@ pub struct Rule {
     pub roles: BTreeSet<String>,
     /// Groups of which the user must be in one.
     pub groups: BTreeSet<String>,
-    /// Tenants, of which the user's must be one.
+    /// Tenants, of which the user's or the workload's must be one.
     pub tenants: BTreeSet<String>,
     /// Subjects, of which the user must be one.
     pub subjects: BTreeSet<String>,
@@ -34,7 +34,8 @@ pub struct Rule {
     pub agents: BTreeSet<String>,
     /// Whether user and agent must both be known, and be two.
     pub on_behalf_of: bool,
-    /// What workloads may do without a user. All of the above but `issuers` is about users.
+    /// What workloads may do without a user. All of the above but
+    /// `tenants` and `issuers` is about users.
     pub workloads: Vec<WorkloadGrant>,
     /// How the user must have authenticated.
     pub step_up: Option<Rc<StepUp>>,

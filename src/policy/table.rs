@@ -108,8 +108,11 @@ impl<T> PatternTable<T> {
     /// exactly or not at all, since it may leave the prefix it seems to be under, and evade a
     /// longer one.
     pub(super) fn find_uri<'t>(&'t self, uri: &str) -> impl Iterator<Item = &'t T> {
-        // Only looked into where the exact name is not enough.
-        let globs = std::iter::once_with(|| uri::is_plain(uri))
+        // Only looked into where the exact name is not enough. What servers may take for the
+        // object without its query or fragment is not left to a wider pattern than the object's.
+        let object = uri.split(['?', '#']).next().unwrap_or_default();
+        let hides_object = object != uri && self.exact(object).next().is_some();
+        let globs = std::iter::once_with(move || !hides_object && uri::is_plain(uri))
             .filter(|is_plain| *is_plain)
             .flat_map(|_| self.shapes.iter().flat_map(|shape| shape.find(uri)));
         self.exact(uri).chain(globs)

@@ -266,13 +266,24 @@ fn rfc_3986_6_2_another_spelling_does_not_evade_the_longer_prefix() {
         "http://%61/private/x",
         "http://\u{ff41}/private/x",
         "file://localhost/x",
+        "http://2852039166/x",
+        "http://0xa9fea9fe/x",
+        "http://0251.0376.0251.0376/x",
+        "http://1.2.3/x",
+        "http://[0:0:0:0:0:0:0:1]/x",
+        "docs://a//private/x",
+        "file:///srv//private/x",
+        "docs://a/\u{e4}/x",
+        "docs://a/%c3%a4/x",
+        "docs://a/\"/x",
     ] {
         assert!(table.find_uri(uri).is_none(), "{uri:?}");
     }
     for (uri, rule) in [
         ("docs://A/private/x", "rules[0]"),
         ("docs://a/private/x%20y%C3%A4", "rules[1]"),
-        ("docs://a/\u{e4}/{page}", "rules[0]"),
+        ("docs://a/%C3%A4/{page}", "rules[0]"),
+        ("http://169.254.169.254/x", "rules[0]"),
         ("http://a:8080/private/x", "rules[0]"),
         ("http://[::1]:8080/x", "rules[0]"),
         ("http://[::1]/x", "rules[0]"),
@@ -283,6 +294,23 @@ fn rfc_3986_6_2_another_spelling_does_not_evade_the_longer_prefix() {
     ] {
         assert_eq!(table.find_uri(uri).map(|rule| rule.id.as_str()), Some(rule), "{uri:?}");
     }
+}
+
+/// Many servers look an object up without them.
+#[test]
+fn rfc_3986_3_4_a_query_or_fragment_does_not_evade_the_rule_for_the_object() {
+    let table = table(&[(&["db://h/*"], &[]), (&["db://h/users"], &["docs.read"])]);
+    let found = |uri| table.find_uri(uri).map(|rule| rule.id.as_str());
+    assert_eq!(found("db://h/users"), Some("rules[1]"));
+    assert_eq!((found("db://h/users?x"), found("db://h/users#x")), (None, None));
+    assert_eq!(found("db://h/orders?x"), Some("rules[0]"));
+
+    let mut deny = DenyTable::default();
+    deny.insert(Pattern::parse("db://h/users").unwrap(), &Rc::default()).unwrap();
+    for uri in ["db://h/users", "db://h/users?x", "db://h/users#x"] {
+        assert_eq!(deny.find_uri(uri).count(), 1, "{uri}");
+    }
+    assert_eq!(deny.find_uri("db://h/orders").count(), 0);
 }
 
 #[test]

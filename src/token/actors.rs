@@ -54,15 +54,20 @@ impl Actor {
 /// [`TokenError::Malformed`] for more than [`MAX_ACTORS`].
 pub(super) fn chain(claims: &Object<'_>) -> Result<Vec<Actor>, TokenError> {
     let mut actors = Vec::new();
+    let mut text: usize = 0;
     let mut next = claims.get(ACT);
     while let Some(value) = next {
         if actors.len() == MAX_ACTORS {
             return Err(TokenError::Malformed("too many actors"));
         }
-        actors.push(party(value, ACT)?);
+        let mut actor = party(value, ACT)?;
+        text = text.saturating_add(actor.text());
+        // Who is named by another issuer's actor is that issuer's, unless it says otherwise.
+        let named_by = actors.last().and_then(|actor: &Actor| actor.issuer.as_ref());
+        actor.issuer = actor.issuer.or_else(|| named_by.cloned());
+        actors.push(actor);
         next = value.as_object().and_then(|members| members.get(ACT));
     }
-    let text: usize = actors.iter().map(Actor::text).sum();
     if text > MAX_CHAIN_TEXT { Err(TokenError::BadClaim(ACT)) } else { Ok(actors) }
 }
 

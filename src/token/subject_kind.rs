@@ -26,7 +26,8 @@ pub enum SubjectKind {
 }
 
 /// What Keycloak puts before the client identifier in `preferred_username` of service
-/// accounts. With another client's name after it, it may be a name that a user took.
+/// accounts. With another client's name after it, nobody can say whose token it is: the
+/// service account's, which the client exchanged, or that of a user who took the name.
 const KEYCLOAK_SERVICE_ACCOUNT: &str = "service-account-";
 
 /// What `scp` of Microsoft Entra ID may be in place of scopes, if it is there at all.
@@ -38,8 +39,8 @@ const AUTH0_APPLICATION: &str = "@clients";
 /// The kind of a token with this subject and client, as they are read from it.
 ///
 /// # Errors
-/// [`TokenError::BadClaim`] when a claim that says it is of the wrong type, or `idtyp` is
-/// neither `app` nor `user`.
+/// [`TokenError::BadClaim`] when a claim that says it is of the wrong type, `idtyp` is
+/// neither `app` nor `user`, or the subject is named as another client's workload is.
 pub(super) fn of(
     claims: &Object<'_>,
     names: &ClaimNames,
@@ -49,8 +50,14 @@ pub(super) fn of(
     let said = said(claims, names, Some(client))?;
     let is_entra_application = is_entra_application(claims)?;
     // Where the subject is read from another claim, that may be a name which users choose.
-    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or(subject);
-    let is_client = subject == client || subject.strip_suffix(AUTH0_APPLICATION) == Some(client);
+    let own = claims::string(claims, "sub")?;
+    let subject = own.as_deref().unwrap_or(subject);
+    let application = subject.strip_suffix(AUTH0_APPLICATION);
+    let is_client = subject == client || application == Some(client);
+    if application.is_some() && !is_client && said.is_none() {
+        // Another client's own token, exchanged, or a name that looks like it.
+        return Err(TokenError::BadClaim("sub"));
+    }
     let unmarked = if is_entra_application { SubjectKind::Workload } else { SubjectKind::User };
     Ok(if is_client { SubjectKind::Workload } else { said.unwrap_or(unmarked) })
 }
@@ -77,10 +84,17 @@ pub(super) fn said(
     let service_account =
         username.as_deref().and_then(|name| name.strip_prefix(KEYCLOAK_SERVICE_ACCOUNT));
     // Keycloak writes user names in lower case.
-    let is_service_account =
-        service_account.zip(client).is_some_and(|(name, client)| name.eq_ignore_ascii_case(client));
-
-    let is_workload = is_service_account || grants.contains("client-credentials");
+    let is_own = |(name, client): (&str, &str)| name.eq_ignore_ascii_case(client);
+    let is_service_account = service_account.zip(client).map(is_own);
+    let is_workload = is_service_account == Some(true) || grants.contains("client-credentials");
+    if is_service_account == Some(false)
+        && !is_workload
+        && is_marked != Some(true)
+        && idtyp.is_none()
+    {
+        // Another client's own token, exchanged, or a user who took its name.
+        return Err(TokenError::BadClaim("preferred_username"));
+    }
     Ok(if is_marked == Some(true) {
         Some(SubjectKind::Workload)
     } else {
@@ -99,8 +113,10 @@ fn is_marked(claims: &Object<'_>, mark: &WorkloadMark) -> Result<bool, TokenErro
 fn is_entra_application(claims: &Object<'_>) -> Result<bool, TokenError> {
     let object = claims::string(claims, "oid")?;
     let subject = claims.get("sub").and_then(Value::as_str);
-    let is_unscoped =
-        |scopes: &Value<'_>| scopes.as_str().is_some_and(|scopes| ENTRA_UNSCOPED.contains(&scopes));
+    let is_unscoped = |scopes: &Value<'_>| match scopes {
+        Value::Array(scopes) => scopes.is_empty(),
+        scopes => scopes.as_str().is_some_and(|scopes| ENTRA_UNSCOPED.contains(&scopes)),
+    };
     let has_scopes =
         ["scp", "scope"].iter().filter_map(|name| claims.get(name)).any(|s| !is_unscoped(s));
     Ok(object.is_some() && object.as_deref() == subject && !has_scopes)

@@ -174,8 +174,8 @@ pub(crate) struct Claims {
     /// token for a user must list the server.
     #[schemars(length(min = 1))]
     pub(crate) consented_servers: Option<Vec<ClaimName>>,
-    /// Agents that the user consented to, by client identifier or `sub` of `act`. Where it
-    /// is given, a token for a user must list the agent.
+    /// Agents that the user consented to, by client identifier, `sub` of `act` or the
+    /// value of `agent`. Where it is given, a token for a user must list the agent.
     #[schemars(length(min = 1))]
     pub(crate) consented_agents: Option<Vec<ClaimName>>,
     /// The MCP session that the token is for.

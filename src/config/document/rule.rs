@@ -23,7 +23,8 @@ macro_rules! rules {
         #[serde(deny_unknown_fields, default)]
         pub(crate) struct $rules {
             /// The most specific name decides alone: the exact one, else the one with the
-            /// longest beginning. What no rule names is denied and left out of lists.
+            /// longest beginning, then the longest end, then the most text between. What no
+            /// rule names is denied and left out of lists.
             pub(crate) rules: Vec<$rule>,
             /// Rules that forbid. Each of them wins over every rule that permits.
             pub(crate) deny: Vec<$deny>,
@@ -49,7 +50,7 @@ macro_rules! rules {
             /// Groups of which the user must be in one.
             #[schemars(length(min = 1), extend("uniqueItems" = true))]
             pub(crate) groups: Option<Vec<String>>,
-            /// Tenants, of which the user's must be one.
+            /// Tenants, of which the user's, or the workload's, must be one.
             #[schemars(length(min = 1), extend("uniqueItems" = true))]
             pub(crate) tenants: Option<Vec<String>>,
             /// Subjects, of which the user must be one. Needs `issuers` where the server has
@@ -67,7 +68,7 @@ macro_rules! rules {
             pub(crate) on_behalf_of: bool,
             /// What workloads may do that call for nobody but themselves (application
             /// permissions). The scopes, roles and other conditions on users are not for
-            /// them: without this, they are denied.
+            /// them, only `tenants` and `issuers` are: without this, they are denied.
             #[schemars(length(min = 1))]
             pub(crate) workloads: Option<Vec<WorkloadGrant>>,
             /// How the user must have authenticated. A client is told what is missing.

@@ -18,11 +18,16 @@ pub(super) fn is_one<'c>(case: &'c Case<'c>) -> Verdict<'c> {
 pub(super) fn is_known<'c>(case: &'c Case<'c>) -> Verdict<'c> {
     match case.agent {
         Recognised::Known(known) => Verdict::of(true, "an agent of the catalogue", &*known.name),
-        Recognised::Unknown if !case.settings.takes_unknown_agents => {
+        Recognised::Unknown if !case.settings.takes_unknown_agents || hides_agent(case) => {
             Verdict::of(false, "an agent of the catalogue", Shown::Nothing)
         }
         Recognised::Unknown | Recognised::Mismatch | Recognised::NotTold => Verdict::NotAsked,
     }
+}
+
+/// Whether an agent of the catalogue stands behind one that is not in it.
+fn hides_agent(case: &Case<'_>) -> bool {
+    case.settings.agents.as_ref().is_some_and(|agents| agents.knows_client(case.token()))
 }
 
 pub(super) fn may_use_server<'c>(case: &'c Case<'c>) -> Verdict<'c> {

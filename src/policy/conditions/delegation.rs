@@ -88,8 +88,13 @@ pub(super) fn is_in_context<'c>(case: &'c Case<'c>) -> Verdict<'c> {
     session.and(in_task(case)).and(instance)
 }
 
-/// Whether the rule has the user and the agent that it takes, and they are two.
+/// Whether the rule has the user and the agent that it takes, and they are two. A user who is
+/// an agent of the catalogue is none, whatever the rule takes.
 pub(super) fn tells_user_and_agent_apart<'c>(case: &'c Case<'c>) -> Verdict<'c> {
+    let (agents, token) = (case.settings.agents.as_ref(), case.token());
+    if agents.is_some_and(|agents| agents.is_client_as_user(token)) {
+        return Verdict::of(false, "a user who is no agent", token.subject.as_str());
+    }
     if !case.rule_for_user().is_some_and(|rule| rule.on_behalf_of) {
         return Verdict::NotAsked;
     }
@@ -106,11 +111,13 @@ pub(super) fn tells_user_and_agent_apart<'c>(case: &'c Case<'c>) -> Verdict<'c> 
     Verdict::of(is_known && is_other, "an agent that is known and not the user", found)
 }
 
-/// What the agent is called by the token's issuer: the current actor, else the client.
+/// What the agent is called by the token's issuer: the current actor, else what its own claim
+/// says, else the client.
 fn agent_names(token: &AccessToken) -> impl Iterator<Item = &str> {
     let actor = token.actors.first();
-    let client = actor.is_none().then_some(token.client_id.as_str());
-    actor.into_iter().flat_map(|actor| names(actor, token)).chain(client)
+    let claimed = token.agent.id.as_deref().unwrap_or(&token.client_id);
+    let other = actor.is_none().then_some(claimed);
+    actor.into_iter().flat_map(|actor| names(actor, token)).chain(other)
 }
 
 /// What a party is called by the token's issuer. One of another issuer has no name there.

@@ -28,8 +28,12 @@ pub(super) fn has_issuer<'c>(case: &'c Case<'c>) -> Verdict<'c> {
     }
 }
 
+/// A workload has a tenant too.
 pub(super) fn has_tenant<'c>(case: &'c Case<'c>) -> Verdict<'c> {
-    of_user(case, |rule, token| Verdict::one_of(&rule.tenants, token.tenant.as_deref()))
+    match case.rule() {
+        Some(rule) => Verdict::one_of(&rule.tenants, case.token().tenant.as_deref()),
+        None => Verdict::NotAsked,
+    }
 }
 
 pub(super) fn is_subject<'c>(case: &'c Case<'c>) -> Verdict<'c> {

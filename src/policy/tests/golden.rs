@@ -321,7 +321,11 @@ fn delegation_table() -> Table {
             who("by reporter, planner", reporter(&["reporter", "planner"])),
             who("by reporter, evil", reporter(&["reporter", "evil"])),
             who("by three", reporter(&["reporter", "planner", "planner"])),
-            who("by evil, reporter", reporter(&["evil", "reporter"])),
+            who(
+                "by evil, reporter",
+                then(&["evil", "reporter"], |it| it.token.client_id = "nobody".to_owned()),
+            ),
+            who("by evil, through a known client", reporter(&["evil", "reporter"])),
             who(
                 "may_act reporter",
                 then(&["reporter"], |it| it.token.may_act = Some(actor("reporter"))),

@@ -232,7 +232,7 @@ impl Drawn {
 /// and has to be able to fail in enough.
 fn every_case(least: usize, mut holds: impl FnMut(&Drawn, &ServerPolicy) -> bool) {
     let mut telling = 0;
-    for seed in 0..6_000 {
+    for seed in 0..9_000 {
         let policy = policy(seed, &Variation::default());
         let mut random = Random(seed ^ 0xca11_e125);
         for _ in 0..4 {

@@ -79,6 +79,10 @@ struct Statement {
     subject: Option<String>,
     client_id: Option<String>,
     kind: Option<SubjectKind>,
+    tenant: Option<String>,
+    session: Option<String>,
+    acr: Option<String>,
+    authenticated_at: Option<SystemTime>,
     /// Each with its own `iss` if it has one.
     actors: Option<Vec<Actor>>,
     /// Likewise.
@@ -275,6 +279,10 @@ impl Statement {
             subject: claims::single(members, &names.subject, "sub")?,
             kind: subject_kind::said(members, names, client_id.as_deref())?,
             client_id,
+            tenant: claims::single(members, &names.tenant, "tid")?,
+            session: claims::string(members, "sid")?,
+            acr: claims::string(members, "acr")?,
+            authenticated_at: claims::numeric_date(members, "auth_time")?,
             actors: has("act").then(|| actors::chain(members)).transpose()?,
             may_act: actors::authorized(members)?,
             agent: claims::agent(members, names)?,
@@ -311,6 +319,9 @@ impl Statement {
             ("client_id", differs(&self.client_id, Some(&token.client_id))),
             ("cnf", differs(&self.confirmation, Some(&token.confirmation))),
             ("workload", differs(&self.kind, Some(&token.kind))),
+            ("tid", differs(&self.tenant, token.tenant.as_ref())),
+            ("sid", differs(&self.session, token.session.as_ref())),
+            ("acr", differs(&self.acr, token.acr.as_ref())),
             ("act", differs(&actors, Some(&token.actors))),
             ("may_act", differs(&may_act, token.may_act.as_ref())),
             ("agent", differs(&agent.id, token.agent.id.as_ref())),
@@ -341,6 +352,11 @@ impl Statement {
         }
         let audiences = self.audiences.as_ref();
         token.audiences.retain(|member| audiences.is_none_or(|said| said.contains(member)));
+        // The older of the two: who authenticated later than the token says, gets a new one.
+        token.authenticated_at = match (token.authenticated_at, self.authenticated_at) {
+            (Some(held), Some(said)) => Some(held.min(said)),
+            (held, _) => held,
+        };
         token.expires_at = self.expires_at.map_or(token.expires_at, |e| e.min(token.expires_at));
         token
     }

@@ -61,6 +61,8 @@ fn rfc8693_4_1_an_actor_makes_no_user_of_a_workload() {
     assert_eq!(kind(&json!({"sub": "agent", "act": act})), Ok(Workload));
     assert_eq!(kind(&json!({"idtyp": "app", "act": act})), Ok(Workload));
     assert_eq!(kind(&json!({"gty": "client-credentials", "act": act})), Ok(Workload));
+    let exchanged = json!({"sub": "agent@clients", "client_id": "other", "act": act});
+    assert_eq!(kind(&exchanged), Err(TokenError::BadClaim("sub")));
     // The usual exchange: the client acts for a user.
     assert_eq!(kind(&json!({"act": {"sub": "agent"}})), Ok(User));
     assert_eq!(kind(&json!({"act": {"sub": "alice"}})), Ok(User));
@@ -84,6 +86,7 @@ fn entra_without_idtyp_an_application_is_its_own_object_and_has_no_scopes() {
     assert_eq!(kind(&app), Ok(Workload));
     assert_eq!(kind(&with(app.clone(), "scp", json!("/"))), Ok(Workload));
     assert_eq!(kind(&with(app.clone(), "scp", json!(""))), Ok(Workload));
+    assert_eq!(kind(&with(app.clone(), "scp", json!([]))), Ok(Workload));
     assert_eq!(kind(&json!({"oid": "alice", "scp": "/", "scope": "docs.read"})), Ok(User));
     assert_eq!(kind(&with(app.clone(), "scp", json!("docs.read"))), Ok(User));
     assert_eq!(kind(&with(app.clone(), "scp", json!(["docs.read"]))), Ok(User));
@@ -103,19 +106,24 @@ fn auth0_says_the_grant_or_marks_the_client() {
     assert_eq!(kind(&json!({"gty": ["refresh_token", "client-credentials"]})), Ok(Workload));
     assert_eq!(kind(&json!({"gty": "password"})), Ok(User));
     assert_eq!(kind(&json!({"sub": "agent@clients"})), Ok(Workload));
-    assert_eq!(kind(&json!({"sub": "other@clients"})), Ok(User));
+    // Exchanged by another client, it is nobody's that could be told.
+    assert_eq!(kind(&json!({"sub": "other@clients"})), Err(TokenError::BadClaim("sub")));
     for bad in [json!(1), json!({}), json!([1]), json!("")] {
         assert_eq!(kind(&json!({"gty": bad})), Err(TokenError::BadClaim("gty")), "{bad}");
     }
 }
 
-/// Any user may be called `service-account-…`; the name with this client in it is taken.
+/// The name with this client in it is taken. With another one's, it is a user who took that
+/// name, or a token of that client which this one exchanged: nobody can say.
 #[test]
 fn keycloak_names_the_service_account_after_its_client() {
     let name = |name: &str| kind(&json!({"preferred_username": name}));
     assert_eq!(name("service-account-agent"), Ok(Workload));
-    assert_eq!(name("service-account-other"), Ok(User));
-    assert_eq!(name("service-account-"), Ok(User));
+    let unclear = Err(TokenError::BadClaim("preferred_username"));
+    assert_eq!(name("service-account-other"), unclear);
+    assert_eq!(name("service-account-"), unclear);
+    let said = |idtyp| json!({"idtyp": idtyp, "preferred_username": "service-account-other"});
+    assert_eq!((kind(&said("user")), kind(&said("app"))), (Ok(User), Ok(Workload)));
     assert_eq!(name("xservice-account-agent"), Ok(User));
     let upper = json!({"client_id": "Agent", "preferred_username": "service-account-agent"});
     assert_eq!(kind(&upper), Ok(Workload));
