@@ -297,6 +297,14 @@ fn step_up(
         texts.clone().unwrap_or_default()
     };
     let (acr, contexts) = (texts("acr", acr), texts("contexts", contexts));
+    // A challenge separates them by spaces and quotes the list.
+    let is_value = |text: &String| {
+        text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    };
+    for (index, _) in acr.iter().enumerate().filter(|(_, text)| !is_value(text)) {
+        let message = "has a character that a challenge cannot carry (RFC 9470 section 3)";
+        notes.problem(format!("{path}.acr[{index}]"), message);
+    }
     let takes_contexts = |issuer: &&KnownIssuer| issuer.step_up == StepUpChallenge::Claims;
     if !contexts.is_empty() && !issuers.is_empty() && !issuers.iter().any(takes_contexts) {
         let message = "can be asked of no issuer here: none has the `step_up` `claims`";

@@ -14,6 +14,10 @@ use crate::policy::{ScopeGrant, Scopes, is_broad};
 /// of them where they make one ladder.
 const MAX_SCOPES: usize = 256;
 
+/// Most entries of all their `implies` together. What follows from what is written out for
+/// each scope, in every worker.
+const MAX_IMPLIED: usize = 1024;
+
 /// An entry of `scope_grants`.
 pub(super) struct Grant {
     /// Where it is.
@@ -73,6 +77,8 @@ impl ScopeTerms {
     ) -> Self {
         if !scopes.is_empty() {
             notes.count(path, scopes.len(), MAX_SCOPES);
+            let implied = scopes.values().map(|scope| scope.implies.len()).sum();
+            notes.count(&format!("{path}.*.implies"), implied, MAX_IMPLIED);
         }
         let mut terms = ScopeTerms {
             path: path.to_owned(),

@@ -73,12 +73,6 @@ export async function startFleet({ matrix = MODES, alg, ports = {}, tls = false,
       directory: own,
       ...options,
       ...entry,
-      edit: (bootstrap) => {
-        // An answer may come before its request is sent. Envoy then closes, and on a busy machine
-        // a second is too short to read it.
-        connectionManager(bootstrap).delayed_close_timeout = '15s';
-        (entry.edit ?? options.edit)?.(bootstrap);
-      },
     });
     started.push(envoy);
     return new Stack(envoy, { name: name ?? `${entry.mode}, workers: ${entry.workers}`, workers: entry.workers, backends });
