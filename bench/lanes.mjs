@@ -136,6 +136,9 @@ export function makeLanes(directory) {
     ...ISSUERS.map((count) => ours(`issuers-${count}`, `verified token, ${count} issuers`, {
       request: same('ES256'), peer: 'native-es256-cached', issuers: manyIssuers(count, issuerJwks),
     })),
+    ...ISSUERS.map((count) => ours(`issuers-${count}-new`, `new token, ${count} issuers`, {
+      request: another('ES256'), counter: MISS, peer: 'native-es256', issuers: manyIssuers(count, issuerJwks),
+    })),
     ...Object.keys(SHAPES).flatMap(large),
   ];
 }
@@ -155,6 +158,7 @@ export const TARGETS = [
   { name: '  in hold', of: overhead('dpop-es256-hold'), to: overhead('native-es256'), limit: 1, digits: 2 },
   { name: 'CPU per request, 10,000 rules / 10', of: { 'rules-10000': 1 }, to: { 'rules-10': 1 }, limit: 1.1, digits: 3 },
   { name: 'CPU per request, 50 issuers / 1', of: { 'issuers-50': 1 }, to: { 'issuers-1': 1 }, limit: 1.1, digits: 3 },
+  { name: '  with new tokens', of: { 'issuers-50-new': 1 }, to: { 'issuers-1-new': 1 }, limit: 1.1, digits: 3 },
   { name: 'ES256 proof without its native verification, µs', of: OWN_PART_OF_PROOF, limit: 40, digits: 1 },
   ...Object.entries(SHAPES).flatMap(([shape, { name }]) => {
     const [base, to] = [`${ROUTER}-${shape}`, overhead(`native-${shape}`, `${ROUTER}-${shape}`)];

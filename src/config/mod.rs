@@ -2,8 +2,8 @@
 //!
 //! A document is taken as a whole or not at all, and a refusal says for each problem
 //! where it is, why it is one and what to write instead. Names are closed: a mistyped
-//! member is an error and never a rule that silently is not there. What no rule
-//! permits is denied, so leaving something out can lock out and never let in.
+//! member is an error and never a rule that silently is not there, and `null` is no value.
+//! What no rule permits is denied.
 
 mod agents;
 mod analysis;

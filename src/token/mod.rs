@@ -2,8 +2,9 @@
 //!
 //! A token comes in as text and is an [`Unverified`] JWS, which says no more than
 //! what picks the key. Verification turns it into a [`Verified`] one, whose claims
-//! become a [`Verified<AccessToken>`]: the only thing policy takes. There is no
-//! other way to make one.
+//! become a [`Verified<AccessToken>`]: the only thing policy takes. Of an opaque token
+//! it is its issuer's word that makes one, and natively the `countersign` command assumes
+//! one; in the module there is no other way.
 //!
 //! The algorithm is a property of the key and never chosen by the token (RFC 8725
 //! section 3.1). RS* and ES* are verified by the host where it can, everything else
