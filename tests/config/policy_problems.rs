@@ -299,6 +299,19 @@ fn what_is_wrong_with_rules_is_told() {
             ),
             (
                 &step_up,
+                Some(json!({ "acr": ["mfa", "two words", "urn:\"x\""] })),
+                &[
+                    "servers[0].tools.rules[1].step_up.acr[1]: has a character that a challenge cannot carry (RFC 9470 section 3)",
+                    "servers[0].tools.rules[1].step_up.acr[2]: has a character that a challenge cannot carry (RFC 9470 section 3)",
+                ],
+            ),
+            (
+                "/servers/0/tools/rules/0/roles",
+                Some(json!(null)),
+                &["servers[0].tools.rules[0].roles: is null; leave it out, or write a value"],
+            ),
+            (
+                &step_up,
                 Some(json!({ "acr": [], "max_age": "1s" })),
                 &[
                     "servers[0].tools.rules[1].step_up.acr: is empty: at least one is needed",

@@ -222,6 +222,12 @@ fn what_a_message_is_answered_with_is_not_read_and_tells_nothing() {
             assert_eq!(text(driver.response_body("Accepted", true)), "");
         }
     }
+    // A redirect has no body.
+    let (mut driver, _) = sent(HostMode::Hold, &post(&sealed_in_url(QUERY)), &call("search"));
+    let location = ("location", "/messages/?session_id=1");
+    let effects = driver.response(&[(":status", "307"), location], true);
+    assert!(effects.response_headers.contains(&HeaderEdit::Remove("location".to_owned())));
+
     let (mut driver, _) = sent(HostMode::Hold, &post(&sealed_in_url(QUERY)), &call("search"));
     driver.response(&[(":status", "404"), TEXT], false);
     assert_eq!(driver.response_body("Could not find session", true).response_body, None);

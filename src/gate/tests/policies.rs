@@ -174,6 +174,35 @@ fn a_rate_that_cannot_be_counted_is_no_permission() {
     driver.denied(refused, 503, "host_failure");
 }
 
+/// A subscription is one operation, however many objects it names.
+#[test]
+fn an_operation_is_counted_once() {
+    let mut config = config(HostMode::Hold);
+    config["servers"][0]["methods"]["allow"] = json!(["subscriptions/listen"]);
+    config["servers"][0]["rates"] = json!([{ "limit": "2/h", "by": ["subject"] }]);
+    let mut driver = Driver::of(&config);
+    let uris: Vec<String> = (0..20).map(|index| format!("docs://{index}")).collect();
+    let listen = json!({ "notifications": { "resourceSubscriptions": uris } });
+    let mut sent = || {
+        assert_eq!(driver.request(&reader()).reply, None);
+        driver.body(&rpc("subscriptions/listen", &listen), true).reply.map(|reply| reply.status)
+    };
+    assert_eq!([sent(), sent(), sent()], [None, None, Some(429)]);
+}
+
+/// What a rule in shadow lets pass runs, and so counts.
+#[test]
+fn what_shadow_lets_pass_is_counted_by_enforced_rates() {
+    let mut config = config(HostMode::Hold);
+    config["servers"][0]["rates"] = json!([{ "limit": "1/h" }]);
+    config["servers"][0]["tools"]["rules"][1]["mode"] = json!("shadow");
+    let mut driver = Driver::of(&config);
+    assert_eq!(call_of(&mut driver, "delete").flow, Flow::Continue);
+    assert_eq!(driver.done()["would_deny"], "scope_missing");
+    let limited = call_of(&mut driver, "delete");
+    driver.denied(limited, 429, "rate_limited");
+}
+
 #[test]
 fn in_shadow_a_rate_is_only_recorded() {
     let mut config = config(HostMode::Hold);

@@ -319,9 +319,10 @@ impl Statement {
             ("client_id", differs(&self.client_id, Some(&token.client_id))),
             ("cnf", differs(&self.confirmation, Some(&token.confirmation))),
             ("workload", differs(&self.kind, Some(&token.kind))),
-            ("tid", differs(&self.tenant, token.tenant.as_ref())),
-            ("sid", differs(&self.session, token.session.as_ref())),
-            ("acr", differs(&self.acr, token.acr.as_ref())),
+            // What a token leaves out, its issuer may tell, and nobody asks for.
+            ("tid", token.tenant.is_some() && differs(&self.tenant, token.tenant.as_ref())),
+            ("sid", token.session.is_some() && differs(&self.session, token.session.as_ref())),
+            ("acr", token.acr.is_some() && differs(&self.acr, token.acr.as_ref())),
             ("act", differs(&actors, Some(&token.actors))),
             ("may_act", differs(&may_act, token.may_act.as_ref())),
             ("agent", differs(&agent.id, token.agent.id.as_ref())),

@@ -104,6 +104,27 @@ fn who_calls_through_whom_and_within_what_never_changes() {
     }
 }
 
+/// RFC 9470 section 6.2 has them in answers too.
+#[test]
+fn rfc9470_6_2_what_the_issuer_says_of_the_authentication_counts() {
+    let said = json!({"tid": "t1", "sid": "s1", "acr": "mfa", "auth_time": 1_785_190_000});
+    let token = token_with(said.clone());
+    let bare = token_with(json!({}));
+    for (name, other) in [("tid", "t2"), ("sid", "s2"), ("acr", "pwd")] {
+        let same = with(active(), name, said[name].clone());
+        assert!(confirm(&same, &token).is_ok(), "{name}");
+        let refused = confirm(&with(active(), name, json!(other)), &token).map(|_| ());
+        assert_eq!(refused, Err(TokenError::BadClaim(name)));
+        assert!(Rc::ptr_eq(&confirm(&same, &bare).unwrap(), &bare), "{name} is not added");
+    }
+    let at = |seconds: u64| {
+        confirm(&with(active(), "auth_time", json!(seconds)), &token).unwrap().authenticated_at
+    };
+    let earlier = SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_180_000);
+    assert_eq!(at(1_785_180_000), Some(earlier));
+    assert_eq!(at(1_785_199_000), token.authenticated_at, "later is another token's");
+}
+
 #[test]
 fn an_answer_adds_nothing_to_a_token_that_says_nothing() {
     let bare = token_with(json!({}));
