@@ -7,7 +7,7 @@ use super::denials::rate_denial;
 use super::standing::Standing;
 use crate::host::Host;
 use crate::mcp::{Id, Operation};
-use crate::policy::{Decision, RateKey, RateLimit};
+use crate::policy::{Decision, Mode, RateKey, RateLimit};
 use crate::rate::{self, Bucket, Verdict};
 use crate::reply::Denial;
 
@@ -27,12 +27,18 @@ pub(super) fn exceeded(
     id: Option<&Id>,
     host: &dyn Host,
 ) -> Option<Exceeded> {
-    let limits = &decision.obligations.rates;
+    // What is denied in shadow would not be counted, were it denied; but it runs, and rates
+    // that are enforced are about what runs.
+    let is_counted = |limit: &&Rc<RateLimit>| {
+        let mode = || standing.policy.rate_mode(&operation.target, Some(&limit.id));
+        decision.is_allow() || mode() == Mode::Enforce
+    };
+    let limits: Vec<_> = decision.obligations.rates.iter().filter(is_counted).collect();
     if limits.is_empty() {
         return None;
     }
     let caller = Counted { decision, standing, server, operation };
-    let buckets: Vec<_> = limits.iter().map(|limit| caller.bucket(limit)).collect();
+    let buckets: Vec<_> = limits.into_iter().map(|limit| caller.bucket(limit)).collect();
     let verdict = rate::take(&buckets, host);
     let limit = match &verdict {
         Ok(Verdict::Limited { limit, .. }) => Some(limit.clone()),
