@@ -36,9 +36,9 @@ const remove = async (stack) => {
 };
 const logged = (stack, text) => readFileSync(stack.log, 'utf8').split('\n').filter((line) => line.includes(text)).length;
 
-for (const stack of fleet.stacks) {
-  describe(stack.name, () => {
-    test('the policy is in force until its time, and each record says so', async (context) => {
+describe('until its time', () => {
+  for (const stack of fleet.stacks) {
+    test(`${stack.name}: the policy is in force, and each record says so`, async (context) => {
       if (Date.now() > until - TICK) return context.skip('Envoy took longer to start');
       const response = await remove(stack);
       assert.equal(response.status, 200, response.text);
@@ -46,13 +46,17 @@ for (const stack of fleet.stacks) {
       assert.ok(logged(stack, 'is in force instead of the servers\' own until') > 0);
       assert.equal(logged(stack, 'is over'), 0);
     });
+  }
+});
 
-    test('it ends by itself, and says so', async () => {
+describe('after it', () => {
+  for (const stack of fleet.stacks) {
+    test(`${stack.name}: it is over by itself, and says so`, async () => {
       await sleep(Math.max(0, until - Date.now() + TICK));
       const response = await remove(stack);
       assert.equal(response.status, 403, response.text);
       assert.equal((await stack.recordOf(response)).rollback, undefined);
       assert.ok(logged(stack, 'is over; the servers\' own policies are in force') > 0);
     });
-  });
-}
+  }
+});
