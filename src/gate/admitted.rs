@@ -70,7 +70,8 @@ impl Admitted {
             &arrival.server.resource,
         ]);
         // Agents that share a client do not share what they began.
-        let actor = subject.actors.first().and_then(|actor| actor.subject.as_deref());
+        let actor = subject.actors.first();
+        let actor = actor.and_then(|actor| actor.subject.as_deref().or(actor.client_id.as_deref()));
         let claimed = subject.agent.id.as_deref();
         let owner = match actor.or(claimed) {
             Some(agent) => owner.through(agent),

@@ -10,8 +10,10 @@
 //!
 //! At worst the shards take 4 MiB and hold 174 000 buckets that are not full, evenly spread.
 //! A shard without room forgets the bucket that would be full first: its callers gain what
-//! was missing in it, at most its burst, and nobody is refused for what others do. Rates end
-//! with the proxy, and each proxy counts for itself.
+//! was missing in it, at most its burst each time, and nobody is refused for what others do.
+//! Where a bucket lies can be computed, so who can make up values that calls are told apart
+//! by can have a bucket forgotten on purpose. Rates end with the proxy, and each proxy counts
+//! for itself.
 //!
 //! In V8 three buckets take 3 µs, and 5 µs when shards are full; with the digests 1 µs more.
 

@@ -89,12 +89,14 @@ fn ghsa_qvqr_a_session_is_good_for_its_owner_alone() {
 /// Two agents that act for the same user through one client are two.
 #[test]
 fn rfc8693_4_1_a_session_is_good_for_its_agent_alone() {
-    let mut acting = claims("docs.read");
-    acting["act"] = json!({ "sub": "planner" });
-    let mut driver = Driver::new(HostMode::Hold);
-    let request = Request::post(&sign(acting, "at+jwt")).with(SESSION, sealed("s"));
-    let effects = driver.request(&request);
-    driver.denied(effects, 404, "session_unknown");
+    for actor in [json!({ "sub": "planner" }), json!({ "client_id": "planner" })] {
+        let mut acting = claims("docs.read");
+        acting["act"] = actor;
+        let mut driver = Driver::new(HostMode::Hold);
+        let request = Request::post(&sign(acting, "at+jwt")).with(SESSION, sealed("s"));
+        let effects = driver.request(&request);
+        driver.denied(effects, 404, "session_unknown");
+    }
 }
 
 /// agentgateway: a session begun where much is allowed was good where little is.
