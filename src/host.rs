@@ -58,6 +58,9 @@ pub trait Host {
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
 
+    /// Raises or lowers a gauge by one. All workers of the proxy share it.
+    fn adjust(&self, gauge: Gauge<'_>, change: Change);
+
     /// Writes a line to the host's log. The message must not contain secrets.
     fn log(&self, level: LogLevel, message: &str);
 }
@@ -267,8 +270,43 @@ pub enum Counter {
     RollbackDecision,
     /// The time of a rollback is over.
     RollbackEnded,
+    /// An authorization server issued a credential for an MCP server, and it was acceptable.
+    ExchangeSucceeded,
+    /// It did not: `exchanges.failed.<code>`.
+    ExchangeFailed {
+        /// A code of [`ExchangeError`](crate::exchange::ExchangeError).
+        code: &'static str,
+    },
+    /// A credential for an MCP server was remembered.
+    ExchangeCacheHit,
+    /// A credential had to be asked for.
+    ExchangeCacheMiss,
+    /// One was asked for anew before it ended.
+    ExchangeRefreshed,
+    /// An authorization server failed too often, and is not asked for a while.
+    ExchangeCircuitOpened,
     /// A hold-mode host let a request hang: see `gate::self_check`.
     HostSelfCheckFailed,
+}
+
+/// The gauges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Gauge<'a> {
+    /// Workers that do not ask the authorization server of an exchange, because it failed too
+    /// often: `exchange_circuits.open.<name>`.
+    CircuitOpen {
+        /// Name of the exchange.
+        exchange: &'a str,
+    },
+}
+
+/// What becomes of a gauge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// One more.
+    Up,
+    /// One less.
+    Down,
 }
 
 #[cfg(test)]

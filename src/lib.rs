@@ -4,8 +4,8 @@
 //! which human, through which agent, may do what, before a byte of the operation
 //! reaches the MCP server, and it leaves a record of the answer.
 //!
-//! Arrows point one way: `filter` → `gate` → {`mcp`, `token`, `policy`, `reply`,
-//! `audit`}. Only `filter` knows the host's SDK; `policy` knows neither JSON nor
+//! Arrows point one way: `filter` → `gate` → {`mcp`, `token`, `exchange`, `policy`,
+//! `reply`, `audit`}. Only `filter` knows the host's SDK; `policy` knows neither JSON nor
 //! HTTP; `token` knows no MCP; `mcp` knows no tokens. `cli` is the command for operators:
 //! above all of it, and not in the module. `DESIGN.md` has the rest.
 
@@ -13,6 +13,7 @@ pub mod audit;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod config;
+pub mod exchange;
 #[cfg(target_arch = "wasm32")]
 mod filter;
 pub mod gate;

@@ -10,8 +10,8 @@ use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use countersign::host::{
-    Callout, CalloutId, Counter, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
-    NativeVerification, SharedDataError, SharedValue,
+    Callout, CalloutId, Change, Counter, Gauge, Host, HostError, LogLevel, NativeSigning,
+    NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 use countersign::mcp::{Principal, SealKey, SessionSeals};
 
@@ -184,6 +184,8 @@ impl Host for Worker {
     }
 
     fn count(&self, _: Counter) {}
+
+    fn adjust(&self, _: Gauge<'_>, _: Change) {}
 
     fn log(&self, _: LogLevel, _: &str) {}
 }

@@ -93,6 +93,10 @@ pub struct Record {
     /// Scopes the operation takes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes_required: Vec<Text>,
+    /// The credential that went to the MCP server in place of the caller's token, or why there
+    /// was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
     /// Address and port the request came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Text>,
@@ -122,6 +126,24 @@ pub struct Candidate {
     pub code: &'static str,
     /// What it would change: `none`, `would_allow`, `would_deny` or `other_reason`.
     pub change: &'static str,
+}
+
+/// What became of the credential for the MCP server.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exchange {
+    /// Name of the exchange.
+    pub name: String,
+    /// `exchanged`, `cached`, `injected`, or the code of what went wrong.
+    pub outcome: &'static str,
+    /// Scopes that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_asked: Vec<Text>,
+    /// Scopes that were granted, where the authorization server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes_granted: Option<Vec<Text>>,
+    /// SHA-256 of its `jti`, or of an opaque token itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
 }
 
 /// Whom a token names, its issuer vouching for it.

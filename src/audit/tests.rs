@@ -32,6 +32,7 @@ fn bare() -> Record {
         revision: None,
         session: None,
         scopes_required: Vec::new(),
+        exchange: None,
         source: None,
         request_id: None,
         trace_id: None,

@@ -104,6 +104,7 @@ pub(super) fn compile(
         audit,
         session_keys,
         workloads: workload_sources,
+        exchanges: Vec::new(),
     };
     Ok(Loaded {
         enforcement,

@@ -30,6 +30,9 @@ pub(super) struct RuleText<'d> {
     pub(super) introspect: Option<Introspect>,
     pub(super) rates: Option<&'d [Rate]>,
     pub(super) mode: Option<Mode>,
+    pub(super) exchange: Option<&'d String>,
+    pub(super) downstream_scopes: Option<&'d [String]>,
+    pub(super) server_wide_exchange: bool,
     pub(super) param_headers: Option<&'d BTreeMap<String, String>>,
 }
 
@@ -69,6 +72,9 @@ macro_rules! texts {
                     introspect: rule.introspect,
                     rates: rule.rates.as_deref(),
                     mode: rule.mode,
+                    exchange: rule.exchange.as_ref(),
+                    downstream_scopes: rule.downstream_scopes.as_deref(),
+                    server_wide_exchange: rule.server_wide_exchange,
                     param_headers: $param_headers(rule),
                 }
             }

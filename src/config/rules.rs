@@ -180,6 +180,9 @@ fn rule(
             })
             .unwrap_or_default(),
         mode: text.mode,
+        exchange: None,
+        downstream_scopes: None,
+        server_wide_exchange: false,
         param_headers: param_headers(notes, &at("param_headers"), text.param_headers),
     }
 }

@@ -81,6 +81,7 @@ fn compile_one(
         task_binding,
         policies,
         instance_header,
+        actor_token_header: None,
         hides_objects: server.denied_objects == DeniedObjects::Hidden,
         step_up_challenges: issuers.iter().map(|issuer| (issuer.id, issuer.step_up)).collect(),
     })

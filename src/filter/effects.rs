@@ -96,6 +96,7 @@ fn edit(map: MapType, edits: &[HeaderEdit]) {
         let (name, value) = match edit {
             HeaderEdit::Remove(name) => (name.as_str(), None),
             HeaderEdit::Set(name, value) => (*name, Some(value.as_bytes())),
+            HeaderEdit::SetSecret(name, value) => (*name, Some(value.reveal().as_bytes())),
         };
         // A refusal traps inside the SDK, so that no request goes on without its edits.
         let _ = hostcalls::set_map_value_bytes(map, name, value);

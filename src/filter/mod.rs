@@ -20,9 +20,9 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
 
 use crate::config;
-use crate::gate::{Buffer, Effects, Event, Gate, Headers, HostMode, Wake, Worker};
+use crate::gate::{Buffer, Effects, Event, Gate, Headers, HostMode, Wait, Wake, Worker};
 use crate::host::{CalloutAnswer, CalloutId, Host as _};
-use crate::token::{PeerConnection, Wait};
+use crate::token::PeerConnection;
 use effects::{HostBuffer, Phase, apply};
 use proxy_wasm_host::{ProxyWasmHost, attribute_number, attribute_text};
 use waiting::Waiting;
@@ -187,7 +187,8 @@ impl Shared {
     /// Puts a new configuration in force. Streams that arrived under the old one keep
     /// it; those that wait for its keys are denied, as nobody fetches them any more.
     fn replace_worker(&self, worker: Worker) {
-        self.worker.replace(Rc::new(RefCell::new(worker)));
+        let replaced = self.worker.replace(Rc::new(RefCell::new(worker)));
+        replaced.borrow_mut().retire(&self.host);
         for (context_id, stream) in self.waiting.for_fetches() {
             self.resume(context_id, &stream, Event::Abandoned);
         }

@@ -9,8 +9,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel as WasmLogLevel, MetricType, Status};
 
 use crate::host::{
-    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
-    NativeVerification, SharedDataError, SharedValue,
+    Callout, CalloutId, Change, Counter, Digest, Gauge, Host, HostError, LogLevel, NativeSigning,
+    NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 
 /// One VM's host.
@@ -19,6 +19,8 @@ pub(super) struct ProxyWasmHost {
     /// Metric ids by counter. A metric is defined when first counted; every definition
     /// of a name makes the host keep one more id, so it is done once.
     metrics: RefCell<HashMap<Counter, u32>>,
+    /// The same for gauges, by name.
+    gauges: RefCell<HashMap<String, u32>>,
     /// Whether the host said that it has no `verify_signature`.
     lacks_verification: Cell<bool>,
     /// Random bits the host gave and nobody took yet. A call for many costs what a call for
@@ -136,6 +138,23 @@ impl Host for ProxyWasmHost {
         }
     }
 
+    fn adjust(&self, Gauge::CircuitOpen { exchange }: Gauge<'_>, change: Change) {
+        let name = format!("countersign.exchange_circuits.open.{exchange}");
+        let known = self.gauges.borrow().get(&name).copied();
+        let id = known.or_else(|| {
+            let id = hostcalls::define_metric(MetricType::Gauge, &name).ok()?;
+            self.gauges.borrow_mut().insert(name, id);
+            Some(id)
+        });
+        let offset = match change {
+            Change::Up => 1,
+            Change::Down => -1,
+        };
+        if let Some(id) = id {
+            let _ = hostcalls::increment_metric(id, offset);
+        }
+    }
+
     fn log(&self, level: LogLevel, message: &str) {
         let level = match level {
             LogLevel::Info => WasmLogLevel::Info,
@@ -178,6 +197,12 @@ fn metric_name(counter: Counter) -> String {
         Counter::Candidate { change } => format!("countersign.candidate.{change}"),
         Counter::RollbackDecision => "countersign.rollback.decisions".to_owned(),
         Counter::RollbackEnded => "countersign.rollback.ended".to_owned(),
+        Counter::ExchangeSucceeded => "countersign.exchanges.succeeded".to_owned(),
+        Counter::ExchangeFailed { code } => format!("countersign.exchanges.failed.{code}"),
+        Counter::ExchangeCacheHit => "countersign.exchange_cache.hits".to_owned(),
+        Counter::ExchangeCacheMiss => "countersign.exchange_cache.misses".to_owned(),
+        Counter::ExchangeRefreshed => "countersign.exchanges.refreshed".to_owned(),
+        Counter::ExchangeCircuitOpened => "countersign.exchange_circuits.opened".to_owned(),
         Counter::HostSelfCheckFailed => "countersign.host_self_check.failed".to_owned(),
     }
 }

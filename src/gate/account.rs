@@ -86,6 +86,7 @@ impl Account {
             revision: None,
             session: None,
             scopes_required: Vec::new(),
+            exchange: None,
             source: source.as_deref().map(Text::new),
             request_id: headers.informative("x-request-id").map(Text::new),
             trace_id: trace_id.map(Text::new),

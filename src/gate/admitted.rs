@@ -8,6 +8,7 @@ use super::http_sse::Transport;
 use super::relay::Reading;
 use super::server::TaskBinding;
 use super::standing::Standing;
+use super::swap::Sent;
 use super::worker::Worker;
 use crate::host::{Host, HostError};
 use crate::mcp::{Asked, Id, Message, Operation, Principal, SessionSeals, Target, tasks};
@@ -23,11 +24,26 @@ pub(super) struct Admitted {
     pub(super) caller: Caller,
     /// The policy that judges the request, and who it judges.
     pub(super) standing: Standing,
-    /// The caller's token, where a rule may ask the issuer about it.
+    /// The caller's token, where a rule may ask the issuer about it, or exchange it.
     pub(super) token: Option<Secret>,
+    /// The JWT-SVID that the request brought.
+    pub(super) jwt_svid: Option<Secret>,
+    /// The agent's own token that the request brought.
+    pub(super) actor_token: Option<Secret>,
+    /// The credential that left with the headers, if they left before the body was read.
+    pub(super) sent: Option<Sent>,
     /// Whose sessions and tasks are the caller's.
     pub(super) owner: Principal,
     pub(super) session: Option<Session>,
+}
+
+/// The tokens of a request that are needed after it was authenticated: none, where nothing asks
+/// an authorization server about them.
+#[derive(Default)]
+pub(super) struct Brought {
+    pub(super) token: Option<Secret>,
+    pub(super) jwt_svid: Option<Secret>,
+    pub(super) actor_token: Option<Secret>,
 }
 
 /// A session that the caller was given.
@@ -58,7 +74,7 @@ impl Admitted {
     pub(super) fn new(
         arrival: Arrival,
         caller: Caller,
-        token: Option<Secret>,
+        brought: Brought,
         worker: &Worker,
         host: &dyn Host,
     ) -> Result<Self, Denial> {
@@ -96,7 +112,18 @@ impl Admitted {
             instance: arrival.instance.clone(),
             now,
         };
-        Ok(Admitted { arrival, caller, standing, token, owner, session })
+        let Brought { token, jwt_svid, actor_token } = brought;
+        Ok(Admitted {
+            arrival,
+            caller,
+            standing,
+            token,
+            jwt_svid,
+            actor_token,
+            sent: None,
+            owner,
+            session,
+        })
     }
 
     /// The issuer confirmed the token, perhaps with less than it says.

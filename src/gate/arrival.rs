@@ -66,6 +66,13 @@ const MAX_SESSION_LEN: usize = 4 * 1024;
 /// claim must say the same.
 const MAX_INSTANCE_LEN: usize = 256;
 
+/// Longest token of an agent, in bytes: that of any token.
+const MAX_ACTOR_TOKEN_LEN: usize = 16 * 1024;
+
+/// Shortest token that is looked for in other headers, in bytes. A shorter one can be guessed
+/// (RFC 6749 section 10.10), and is in many a value by chance.
+const MIN_TOKEN_LEN: usize = 16;
+
 /// Most `Mcp-Param-*` headers. Each is a parameter of one tool that somebody routes by, so
 /// a handful is many; Envoy's own limit is 100 headers in all.
 const MAX_PARAMS: usize = 64;
@@ -119,6 +126,37 @@ impl Arrival {
             HttpMethod::Get => Some(Reading::Watched { id: None }),
             HttpMethod::Post | HttpMethod::Delete => None,
         }
+    }
+
+    /// Keeps out every header that has the caller's token in it: proxies before us may have
+    /// copied it, and it stops here.
+    ///
+    /// # Errors
+    /// A denial when it is in a header that the request cannot do without.
+    pub(super) fn keep_out(&mut self, headers: &Headers, token: &str) -> Result<(), Denial> {
+        let token = token.as_bytes();
+        if token.len() < MIN_TOKEN_LEN {
+            return Ok(());
+        }
+        let has_token = |value: &[u8]| {
+            value.len() >= token.len() && value.windows(token.len()).any(|part| part == token)
+        };
+        for (name, _) in headers.iter().filter(|(_, value)| has_token(value)) {
+            if name.starts_with(':') || SINGLE.contains(&name) || name.starts_with(MCP_PREFIX) {
+                let reason = format!("the caller's token is also in {name}");
+                return Err(mixed(&reason, &self.server));
+            }
+            let edit = HeaderEdit::Remove(name.to_owned());
+            if !self.strip.contains(&edit) {
+                self.strip.push(edit);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its headers say that it is of revision 2026-07-28.
+    pub(super) fn claims_modern(&self) -> bool {
+        self.headers.standard().claimed_era() == Some(Era::Modern)
     }
 
     /// What the server demands of the caller. A proof names the URL it goes to.
@@ -328,7 +366,8 @@ fn read_form(
         }
         _ => Transport::StreamableHttp,
     };
-    let mut strip = to_strip(headers, is_modern, workloads.jwt_svid_header.as_deref());
+    let credentials = [&workloads.jwt_svid_header, &server.actor_token_header];
+    let mut strip = to_strip(headers, is_modern, &credentials.map(Option::as_deref));
     if method == HttpMethod::Post && headers.informative("content-type") != Some(JSON) {
         // One spelling for servers that do not all know the others.
         strip.push(HeaderEdit::Set("content-type", JSON.to_owned()));
@@ -412,6 +451,8 @@ pub(super) struct Credentials {
     pub(super) proof: Option<String>,
     pub(super) certificate: Option<CertificateDigest>,
     pub(super) workload: Workload,
+    /// The agent's own token, for the authorization server.
+    pub(super) actor_token: Option<String>,
 }
 
 /// Reads the credential (RFC 6750 section 2.1, RFC 9449 section 7.1, RFC 8705 section 3).
@@ -468,7 +509,12 @@ pub(super) fn credentials(
     let workload = workloads
         .read(headers, server, peer)
         .map_err(|error| rejected(error.into(), server, || None))?;
-    Ok(Credentials { scheme, token: token.to_owned(), proof, certificate, workload })
+    let actor_token = match &server.actor_token_header {
+        Some(name) => visible(headers, name, MAX_ACTOR_TOKEN_LEN)?,
+        None => None,
+    };
+    let token = token.to_owned();
+    Ok(Credentials { scheme, token, proof, certificate, workload, actor_token })
 }
 
 impl Credentials {
@@ -602,12 +648,13 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// `jwt_svid` is the header of JWT-SVIDs, a credential like the others.
-fn to_strip(headers: &Headers, is_modern: bool, jwt_svid: Option<&str>) -> Vec<HeaderEdit> {
+/// `credentials` are the configured headers that bring credentials like the others.
+fn to_strip(headers: &Headers, is_modern: bool, credentials: &[Option<&str>]) -> Vec<HeaderEdit> {
     let mut names: Vec<&str> = Vec::new();
     let is_ignored = |name: &str| is_modern && LEGACY_ONLY.contains(&name);
-    let is_svid = |name: &str| jwt_svid.is_some_and(|header| is_spelling(name, header));
-    let is_out = |name: &str| is_stripped(name) || is_svid(name) || is_ignored(name);
+    let is_credential =
+        |name: &str| credentials.iter().flatten().any(|header| is_spelling(name, header));
+    let is_out = |name: &str| is_stripped(name) || is_credential(name) || is_ignored(name);
     for name in headers.names().filter(|name| is_out(name)) {
         if !names.contains(&name) {
             names.push(name);

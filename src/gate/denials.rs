@@ -1,8 +1,12 @@
 //! From what the parser and the policy say to what the client is answered.
 
+use std::time::Duration;
+
+use super::admitted::Admitted;
 use super::server::Server;
 use super::step_up::{newer_token, step_up};
 use super::verdict::Purpose;
+use crate::exchange::ExchangeError;
 use crate::host::{Host, HostError};
 use crate::mcp::{
     Era, Id, MODERN_VERSION, Operation, Refusal, RefusalReason, SUPPORTED_VERSIONS, Target,
@@ -145,6 +149,42 @@ pub(super) fn rate_denial(verdict: Result<Verdict, HostError>, id: Option<&Id>) 
     Some(denied.with_id(id.cloned()))
 }
 
+/// When to try again after an authorization server failed, where nobody knows better.
+const EXCHANGE_RETRY: Duration = Duration::from_secs(5);
+
+/// The denial of an operation whose credential cannot be had. Blames who can mend it.
+pub(super) fn exchange_denial(
+    error: &ExchangeError,
+    admitted: &Admitted,
+    id: Option<&Id>,
+) -> Denial {
+    let server = &admitted.arrival.server;
+    let code = match error {
+        ExchangeError::Unavailable { retry_after, .. } => {
+            Code::ExchangeUnavailable(retry_after.unwrap_or(EXCHANGE_RETRY).into())
+        }
+        ExchangeError::Overloaded => Code::Overloaded,
+        ExchangeError::Unusable(_)
+        | ExchangeError::ClientRejected
+        | ExchangeError::TargetRejected
+        | ExchangeError::RequestRejected => Code::ExchangeFailed(error.code()),
+        ExchangeError::ScopeRefused
+        | ExchangeError::Denied
+        | ExchangeError::NoUser
+        | ExchangeError::NoActor
+        | ExchangeError::InteractionRequired { .. } => Code::ExchangeRefused(error.code()),
+        ExchangeError::SubjectRejected => Code::TokenInvalid(error.code()),
+        ExchangeError::NotLinked { .. } => Code::AccountNotLinked,
+    };
+    let denied = Denial::new(code, error.to_string()).with_id(id.cloned());
+    match error {
+        ExchangeError::SubjectRejected => {
+            denied.with_challenge(challenge(server, Some(ChallengeError::InvalidToken)))
+        }
+        _ => denied,
+    }
+}
+
 /// The denial that says which token would do, if another one would.
 fn another_token(reason: Reason, decision: &Decision, server: &Server) -> Option<Denial> {
     let (code, error) = match reason {
@@ -228,6 +268,7 @@ fn words(reason: Reason) -> &'static str {
         Reason::MayNotAct => "the token names another who may act for the user",
         Reason::NoConsent => "the user did not consent to the server or the agent",
         Reason::OtherContext => "the token is for another session, task or instance",
+        Reason::CredentialsDiffer => "the objects take credentials of different exchanges",
     }
 }
 

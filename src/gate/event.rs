@@ -1,8 +1,9 @@
 //! What goes into the gate and what comes out of it.
 
 use super::headers::{HeaderEdit, Headers};
+use crate::exchange::Errand;
 use crate::reply::LocalReply;
-use crate::token::{PeerConnection, Wait};
+use crate::token::{self, PeerConnection};
 
 /// Something that happened to one stream.
 pub enum Event<'a> {
@@ -121,10 +122,19 @@ pub enum Flow {
 /// What a paused stream waits for beside the host's own callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// For something that is fetched: [`Event::Settled`].
+    /// For something that is asked for: [`Event::Settled`].
     Settled(Wait),
     /// To be looked at: [`Event::HoldCheck`].
     HoldCheck,
+}
+
+/// Something that a stream waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Evidence by which the caller is judged.
+    Evidence(token::Wait),
+    /// The credential that goes to the MCP server.
+    Credential(Errand),
 }
 
 impl Wake {

@@ -1,5 +1,7 @@
 //! Header fields as the host gives them: a list of lines, values as bytes.
 
+use crate::token::Secret;
+
 /// Request or response header lines in wire order. Names are lowercase, as HTTP
 /// hosts deliver them; values may be any bytes.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +62,11 @@ impl Headers {
         self.0.iter().any(|(n, _)| n == name)
     }
 
+    /// All lines.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// All names, each once per line.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
@@ -73,6 +80,8 @@ pub enum HeaderEdit {
     Remove(String),
     /// Make this the only line of that name.
     Set(&'static str, String),
+    /// The same with a value that nobody else is told.
+    SetSecret(&'static str, Secret),
 }
 
 /// The media type of a `Content-Type`, lowercase, without parameters.

@@ -18,7 +18,7 @@
 //!
 //! # INVARIANT
 //! An undecided request gets [`Flow::Continue`] in one place only: in
-//! `Gate::authenticated`, for the headers of an authenticated caller in `stream`
+//! `Gate::release`, for the headers of an authenticated caller in `stream`
 //! mode. Everything else that goes upstream passes `Gate::forward`, after a decision
 //! that allows.
 
@@ -37,6 +37,7 @@ mod relay;
 mod server;
 mod standing;
 mod step_up;
+mod swap;
 mod told;
 mod verdict;
 mod worker;
@@ -46,7 +47,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 pub use arrival::is_known_header;
-pub use event::{Buffer, Effects, Event, Flow, Wake};
+pub use event::{Buffer, Effects, Event, Flow, Wait, Wake};
 pub use headers::{HeaderEdit, HeaderError, Headers};
 pub use http_sse::HttpSse;
 pub use policies::{NamedPolicy, Policies, Rollback};
@@ -57,7 +58,7 @@ pub use worker::Worker;
 pub use workloads::WorkloadSources;
 
 use account::{Account, Sender, caller_fields};
-use admitted::{Admitted, SESSION_HEADER, SessionsInAnswer};
+use admitted::{Admitted, Brought, SESSION_HEADER, SessionsInAnswer};
 use arrival::{
     Arrival, Credentials, Destination, HttpMethod, Place, check_form, credentials, destination,
     is_ours,
@@ -65,14 +66,16 @@ use arrival::{
 use denials::{denial, refused, rejected, rejected_token, session_denial};
 use rates::Exceeded;
 use relay::{Reading, Refused, Relay, Viewer};
+use swap::{Obtained, Sent};
 use verdict::Verdict;
 
 use crate::audit::{Text, digest};
+use crate::exchange::{Credential, Errand};
 use crate::host::Host;
-use crate::mcp::{Era, Message, Operation, Principal, read_message_and_params};
-use crate::policy::{Decision, Form, Introspect, Mode, ServerPolicy};
+use crate::mcp::{Era, Id, Message, Operation, Principal, read_message_and_params};
+use crate::policy::{CredentialWanted, Decision, Form, Introspect, Mode, ServerPolicy};
 use crate::reply::{Code, DECISION_ID_HEADER, Denial, LocalReply, NONCE_HEADER};
-use crate::token::{Outcome, PeerConnection, Recency, Secret, Wait, Waited};
+use crate::token::{self, Outcome, PeerConnection, Recency, Secret, Waited};
 
 /// Largest request body that is read, in bytes. MCP arguments are small; the servers'
 /// own limits are between 1 and 4 MiB, and a body is in memory as often as there are
@@ -104,19 +107,53 @@ enum State {
     AwaitingEvidence {
         arrival: Arrival,
         credentials: Credentials,
-        wait: Wait,
+        wait: token::Wait,
         waited: Waited,
+        body: BodyProgress,
+        hold: HoldWatch,
+    },
+    /// The caller is known, and the credential is asked for that the headers are to leave with.
+    AwaitingRelease {
+        admitted: Admitted,
+        claimed: Claimed,
+        wait: Errand,
         body: BodyProgress,
         hold: HoldWatch,
     },
     /// The caller is known, the operation is not.
     AwaitingBody { admitted: Admitted, headers: HeadersAre, hold: HoldWatch },
     /// The operation is known too, and its rule asks for the issuer's word on the token.
-    AwaitingWord { admitted: Admitted, message: Message, held: bool, wait: Wait },
+    AwaitingWord { admitted: Admitted, message: Message, held: bool, wait: token::Wait },
+    /// The operation may proceed, and the credential that it takes along is asked for.
+    AwaitingCredential { decided: Decided, wait: Errand },
     /// The request went on.
     Forwarded { relay: Relay, owner: Principal, sessions: SessionsInAnswer },
     /// We answered. Whatever still comes is not the caller's business.
     Answered,
+}
+
+/// What the headers of a request claim before its body is there.
+struct Claimed {
+    /// The operation, if it is claimed and policy permits it.
+    operation: Option<Operation>,
+    /// The credential that the headers leave with.
+    wanted: Option<CredentialWanted>,
+    /// Whether that is one for the whole server.
+    server_wide: bool,
+}
+
+/// A request that may go on, with the credential that it takes along.
+struct Decided {
+    admitted: Admitted,
+    operation: Option<Operation>,
+    /// Of the JSON-RPC request.
+    id: Option<Id>,
+    era: Era,
+    /// What the answer is read for.
+    reading: Option<Reading>,
+    /// Whether its headers are still with us.
+    held: bool,
+    wanted: Option<CredentialWanted>,
 }
 
 /// How much of the body came while waiting.
@@ -189,7 +226,7 @@ impl Gate {
                 }),
             Event::Settled { body } => self.settled(state, body, worker, host),
             Event::Abandoned => match state {
-                State::AwaitingEvidence { .. } | State::AwaitingWord { .. } => {
+                state if state.awaits().is_some() => {
                     let code = Code::Unavailable("configuration_replaced");
                     Err(Denial::new(code, "the configuration was replaced"))
                 }
@@ -246,19 +283,16 @@ impl Gate {
     /// What this stream waits for.
     #[must_use]
     pub fn awaits(&self) -> Option<Wait> {
-        match &self.state {
-            State::AwaitingEvidence { wait, .. } | State::AwaitingWord { wait, .. } => Some(*wait),
-            _ => None,
-        }
+        self.state.awaits()
     }
 
     /// Whether this stream is still to be looked at by the hold self-check.
     #[must_use]
     pub fn awaits_hold_check(&self) -> bool {
         match &self.state {
-            State::AwaitingEvidence { hold, .. } | State::AwaitingBody { hold, .. } => {
-                hold.baseline.is_some() && !hold.shown
-            }
+            State::AwaitingEvidence { hold, .. }
+            | State::AwaitingRelease { hold, .. }
+            | State::AwaitingBody { hold, .. } => hold.baseline.is_some() && !hold.shown,
             _ => false,
         }
     }
@@ -287,7 +321,7 @@ impl Gate {
         };
         self.answered_here = place == Place::Endpoint;
         self.account.note(|record| record.server = Some(server.resource.clone()));
-        let arrival = check_form(headers, end, &server, place, &worker.workloads)?;
+        let mut arrival = check_form(headers, end, &server, place, &worker.workloads)?;
         self.account.note(|record| {
             record.revision = arrival.headers.revision().map(Text::new);
             record.session = arrival.session_sent().map(|session| digest(session.as_bytes()));
@@ -299,6 +333,7 @@ impl Gate {
             ));
         }
         let credentials = credentials(headers, &server, &worker.workloads, peer)?;
+        arrival.keep_out(headers, &credentials.token)?;
         let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
         let hold = HoldWatch {
             baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),
@@ -338,20 +373,26 @@ impl Gate {
         );
         match outcome {
             Outcome::Verified(caller) => {
-                let token = server
-                    .policies
-                    .any(ServerPolicy::may_introspect)
-                    .then(|| Secret::new(credentials.token));
+                let needed = |policy: &ServerPolicy| policy.may_introspect() || policy.exchanges();
+                let brought = if server.policies.any(needed) {
+                    Brought {
+                        token: Some(Secret::new(credentials.token)),
+                        jwt_svid: credentials.workload.into_jwt_svid().map(Secret::new),
+                        actor_token: credentials.actor_token.map(Secret::new),
+                    }
+                } else {
+                    Brought::default()
+                };
                 self.nonce.clone_from(&caller.nonce);
                 self.account
                     .note(|record| record.caller = Some(caller_fields(&caller, Sender::Proved)));
-                let admitted = Admitted::new(arrival, caller, token, worker, host)?;
+                let admitted = Admitted::new(arrival, caller, brought, worker, host)?;
                 let rollback = admitted.standing.rollback.as_deref().map(str::to_owned);
                 self.account.note(|record| record.rollback = rollback);
-                self.authenticated(admitted, hold, waited, worker, host)
+                self.authenticated(admitted, body, hold, waited, worker, host)
             }
             Outcome::Waits(wait) => {
-                let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
+                let effects = wait_for(Wait::Evidence(wait));
                 let state =
                     State::AwaitingEvidence { arrival, credentials, wait, waited, body, hold };
                 Ok((state, effects))
@@ -372,9 +413,10 @@ impl Gate {
     fn authenticated(
         &mut self,
         admitted: Admitted,
+        body: BodyProgress,
         hold: HoldWatch,
         waited: Waited,
-        worker: &Worker,
+        worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
         if let Some(session) = &admitted.session {
@@ -391,28 +433,75 @@ impl Gate {
             if let Some(denied) = verdict.denial {
                 return Err(denied);
             }
-            let reading = admitted.arrival.reading(worker);
-            return Ok(self.forward(admitted, None, Era::Legacy, reading, true, worker, host));
+            let decided = Decided {
+                reading: admitted.arrival.reading(worker),
+                admitted,
+                operation: None,
+                id: None,
+                era: Era::Legacy,
+                held: true,
+                wanted: verdict.decision.obligations.credential,
+            };
+            return self.swap(decided, None, worker, host);
         }
         // Resuming a stream releases its buffered body with its headers. So where a
         // host has begun to show the body (the hold flag with a `stream` configuration),
         // the headers have to wait for the decision too.
-        let headers = match waited {
-            _ if worker.host_mode == HostMode::Hold || hold.shown => HeadersAre::Held,
-            _ if !waited.at_all() => HeadersAre::Released,
-            _ => HeadersAre::ReleasedLate,
-        };
-        let effects = if headers == HeadersAre::Held {
-            Effects { wake: Some(Wake::HoldCheck), ..Effects::default() }
-        } else {
-            let claimed = self.claimed_operation(&admitted, host)?;
-            Effects {
-                request_headers: self.request_edits(&admitted, claimed.as_ref(), worker),
-                filter_state: told::in_filter_state(&admitted, claimed.as_ref(), worker),
-                flow: Flow::Continue,
-                ..Effects::default()
+        if worker.host_mode == HostMode::Hold || hold.shown {
+            let headers = HeadersAre::Held;
+            let effects = Effects { wake: Some(Wake::HoldCheck), ..Effects::default() };
+            return Ok((State::AwaitingBody { admitted, headers, hold }, effects));
+        }
+        let claimed = self.claimed(&admitted, host)?;
+        let late = waited.at_all();
+        self.release(admitted, claimed, late, None, (body, hold), worker, host)
+    }
+
+    /// Lets the headers of a request go whose body was not read, with the credential for what
+    /// they claim.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
+    fn release(
+        &mut self,
+        mut admitted: Admitted,
+        claimed: Claimed,
+        late: bool,
+        waited: Option<Errand>,
+        (body, hold): (BodyProgress, HoldWatch),
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let wanted = claimed.wanted.as_ref();
+        match self.obtain(&admitted, wanted, None, waited, worker, host)? {
+            Obtained::Waits(wait) => {
+                let effects = wait_for(Wait::Credential(wait));
+                return Ok((
+                    State::AwaitingRelease { admitted, claimed, wait, body, hold },
+                    effects,
+                ));
             }
+            // The body was shown meanwhile: resuming would release it undecided.
+            _ if hold.shown => {
+                let headers = HeadersAre::Held;
+                return Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()));
+            }
+            Obtained::Ready(credential) => {
+                admitted.sent = wanted.map(|wanted| Sent {
+                    wanted: wanted.clone(),
+                    server_wide: claimed.server_wide,
+                    credential,
+                });
+            }
+            Obtained::Nothing => {}
+        }
+        let operation = claimed.operation.as_ref();
+        let credential = admitted.sent.as_ref().map(|sent| &*sent.credential);
+        let effects = Effects {
+            request_headers: self.request_edits(&admitted, operation, credential, worker),
+            filter_state: told::in_filter_state(&admitted, operation, worker),
+            flow: Flow::Continue,
+            ..Effects::default()
         };
+        let headers = if late { HeadersAre::ReleasedLate } else { HeadersAre::Released };
         Ok((State::AwaitingBody { admitted, headers, hold }, effects))
     }
 
@@ -423,14 +512,14 @@ impl Gate {
     /// # Errors
     /// The denial that asks for another token. Others wait for the body, since their answer
     /// needs the id of the request, and since headers that lie have an error of their own.
-    fn claimed_operation(
-        &mut self,
-        admitted: &Admitted,
-        host: &dyn Host,
-    ) -> Result<Option<Operation>, Denial> {
+    fn claimed(&mut self, admitted: &Admitted, host: &dyn Host) -> Result<Claimed, Denial> {
         let Admitted { arrival, standing, .. } = admitted;
+        let nothing = Claimed { operation: None, wanted: None, server_wide: false };
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
-            return Ok(None);
+            // What a client of the older revisions is about to do, nobody knows yet.
+            let wanted =
+                if arrival.claims_modern() { None } else { standing.policy.server_credential() };
+            return Ok(Claimed { wanted, server_wide: true, ..nothing });
         };
         let identity = standing.identity();
         let verdict = Verdict::of(
@@ -441,14 +530,61 @@ impl Gate {
             },
         );
         match (verdict.decision.enforced_denial(), &verdict.denial) {
-            (None, _) => Ok(Some(operation)),
+            (None, _) => Ok(Claimed {
+                operation: Some(operation),
+                wanted: verdict.decision.obligations.credential,
+                server_wide: false,
+            }),
             (Some(reason), Some(denied)) if reason.asks_for_another_token() => {
                 self.account.operation(&operation);
                 self.account.note(|record| record.claimed = true);
                 self.account.judged(&verdict);
                 Err(denied.clone())
             }
-            _ => Ok(None),
+            _ => Ok(nothing),
+        }
+    }
+
+    /// Gets the credential that is wanted for a request, for the record too.
+    fn obtain(
+        &mut self,
+        admitted: &Admitted,
+        wanted: Option<&CredentialWanted>,
+        id: Option<&Id>,
+        waited: Option<Errand>,
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Result<Obtained, Denial> {
+        let (obtained, record) = swap::obtain(admitted, wanted, waited, id, worker, host);
+        if record.is_some() {
+            self.account.note(|noted| noted.exchange = record);
+        }
+        obtained
+    }
+
+    /// The request may go on, and does as soon as it has what it takes along.
+    fn swap(
+        &mut self,
+        decided: Decided,
+        waited: Option<Errand>,
+        worker: &mut Worker,
+        host: &dyn Host,
+    ) -> Step {
+        let Decided { admitted, wanted, id, held, .. } = &decided;
+        let (wanted, id) = (wanted.as_ref(), id.as_ref());
+        if !held {
+            swap::check_sent(admitted.sent.as_ref(), wanted, admitted, id)?;
+            return Ok(self.forward(decided, None, worker, host));
+        }
+        match self.obtain(admitted, wanted, id, waited, worker, host)? {
+            Obtained::Nothing => Ok(self.forward(decided, None, worker, host)),
+            Obtained::Ready(credential) => {
+                Ok(self.forward(decided, Some(&credential), worker, host))
+            }
+            Obtained::Waits(wait) => {
+                let effects = wait_for(Wait::Credential(wait));
+                Ok((State::AwaitingCredential { decided, wait }, effects))
+            }
         }
     }
 
@@ -480,9 +616,23 @@ impl Gate {
                     _ => Ok((state, effects)),
                 }
             }
+            State::AwaitingRelease { admitted, claimed, wait, body: progress, hold } => {
+                let waiting = (progress, hold);
+                let (state, effects) =
+                    self.release(admitted, claimed, true, Some(wait), waiting, worker, host)?;
+                match (&state, progress) {
+                    (State::AwaitingBody { .. }, BodyProgress::Complete) => {
+                        self.body_came(state, body, progress, worker, host)
+                    }
+                    _ => Ok((state, effects)),
+                }
+            }
             State::AwaitingWord { admitted, message, held, wait } => {
                 let waited = Waited::not().and(wait);
                 self.decide(admitted, message, held, waited, worker, host)
+            }
+            State::AwaitingCredential { decided, wait } => {
+                self.swap(decided, Some(wait), worker, host)
             }
             state => Ok(out_of_order(state)),
         }
@@ -512,6 +662,15 @@ impl Gate {
                     body: progress,
                     hold,
                 };
+                Ok((state, Effects::default()))
+            }
+            State::AwaitingRelease { admitted, claimed, wait, hold, .. } => {
+                if body.size() > MAX_BODY {
+                    return Err(too_large());
+                }
+                let hold = HoldWatch { shown: true, ..hold };
+                let state =
+                    State::AwaitingRelease { admitted, claimed, wait, body: progress, hold };
                 Ok((state, Effects::default()))
             }
             State::AwaitingBody { admitted, headers, hold } => {
@@ -592,7 +751,7 @@ impl Gate {
             match outcome {
                 Outcome::Verified(confirmed) => admitted.confirmed(confirmed),
                 Outcome::Waits(wait) => {
-                    let effects = Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() };
+                    let effects = wait_for(Wait::Evidence(wait));
                     return Ok((State::AwaitingWord { admitted, message, held, wait }, effects));
                 }
                 Outcome::Rejected(error) | Outcome::Refused(_, error) => {
@@ -606,13 +765,14 @@ impl Gate {
         }
         self.count(&admitted, &message, &decision, host)?;
         let reading = admitted.reading(&message);
-        let (operation, era) = match message {
-            Message::Request { operation, era, .. } | Message::Notification { operation, era } => {
-                (Some(operation), era)
-            }
-            Message::Response { .. } => (None, Era::Legacy),
+        let (operation, id, era) = match message {
+            Message::Request { operation, id, era } => (Some(operation), Some(id), era),
+            Message::Notification { operation, era } => (Some(operation), None, era),
+            Message::Response { .. } => (None, None, Era::Legacy),
         };
-        Ok(self.forward(admitted, operation.as_ref(), era, reading, held, worker, host))
+        let wanted = decision.obligations.credential;
+        let decided = Decided { admitted, operation, id, era, reading, held, wanted };
+        self.swap(decided, None, worker, host)
     }
 
     /// Counts an operation that proceeds. Where the server is in shadow, or the rule whose rate
@@ -691,21 +851,19 @@ impl Gate {
         verdict.denial.or_else(of_task).map_or(Ok(verdict.decision), Err)
     }
 
-    /// The decision allows: the request goes on.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
+    /// The decision allows, and there is what the request takes along: it goes on.
     fn forward(
         &mut self,
-        admitted: Admitted,
-        operation: Option<&Operation>,
-        era: Era,
-        reading: Option<Reading>,
-        held: bool,
+        decided: Decided,
+        credential: Option<&Credential>,
         worker: &Worker,
         host: &dyn Host,
     ) -> (State, Effects) {
         self.account.allow("allowed", host);
+        let Decided { admitted, operation, era, reading, held, .. } = decided;
+        let operation = operation.as_ref();
         let (request_headers, filter_state) = if held {
-            let edits = self.request_edits(&admitted, operation, worker);
+            let edits = self.request_edits(&admitted, operation, credential, worker);
             (edits, told::in_filter_state(&admitted, operation, worker))
         } else {
             Default::default()
@@ -733,10 +891,12 @@ impl Gate {
         &self,
         admitted: &Admitted,
         operation: Option<&Operation>,
+        credential: Option<&Credential>,
         worker: &Worker,
     ) -> Vec<HeaderEdit> {
         let mut edits = admitted.arrival.strip.clone();
         edits.extend(admitted.session_edit());
+        edits.extend(credential.map(swap::edit));
         let decision_id = self.account.decision_id().to_owned();
         edits.push(HeaderEdit::Set(DECISION_ID_HEADER, decision_id));
         if worker.audit.identity_headers {
@@ -847,8 +1007,23 @@ impl State {
         match self {
             State::AwaitingEvidence { .. } => "while its credential waited to be judged",
             State::AwaitingWord { .. } => "while the issuer was asked about its token",
+            State::AwaitingRelease { .. } | State::AwaitingCredential { .. } => {
+                "while its credential for the server was asked for"
+            }
             State::AwaitingBody { .. } => "before its body was complete",
             State::Arriving | State::Forwarded { .. } | State::Answered => "before it was decided",
+        }
+    }
+
+    fn awaits(&self) -> Option<Wait> {
+        match self {
+            State::AwaitingEvidence { wait, .. } | State::AwaitingWord { wait, .. } => {
+                Some(Wait::Evidence(*wait))
+            }
+            State::AwaitingRelease { wait, .. } | State::AwaitingCredential { wait, .. } => {
+                Some(Wait::Credential(*wait))
+            }
+            _ => None,
         }
     }
 
@@ -861,6 +1036,10 @@ impl Default for Gate {
     fn default() -> Self {
         Gate::new()
     }
+}
+
+fn wait_for(wait: Wait) -> Effects {
+    Effects { wake: Some(Wake::Settled(wait)), ..Effects::default() }
 }
 
 fn go_on() -> Effects {
@@ -880,7 +1059,9 @@ fn out_of_order(state: State) -> (State, Effects) {
 /// Looks whether the host shows the body of a stream whose headers are held.
 fn hold_check(state: State, received: Option<u64>, worker: &mut Worker, host: &dyn Host) -> Step {
     let (mut state, effects) = out_of_order(state);
-    let (State::AwaitingEvidence { hold, .. } | State::AwaitingBody { hold, .. }) = &mut state
+    let (State::AwaitingEvidence { hold, .. }
+    | State::AwaitingRelease { hold, .. }
+    | State::AwaitingBody { hold, .. }) = &mut state
     else {
         return Ok((state, effects));
     };

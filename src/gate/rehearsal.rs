@@ -15,8 +15,8 @@ use super::headers::encode_value;
 use super::server::Server;
 use super::verdict::Purpose;
 use crate::host::{
-    Callout, CalloutId, Counter, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
-    NativeVerification, SharedDataError, SharedValue,
+    Callout, CalloutId, Change, Counter, Gauge, Host, HostError, LogLevel, NativeSigning,
+    NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 use crate::mcp::{MODERN_VERSION, Message, StandardHeaders, read_message};
 use crate::policy::{Check, Decision, Explanation, Form, Identity, RequestContext};
@@ -162,6 +162,8 @@ impl Host for NoHost {
     }
 
     fn count(&self, _: Counter) {}
+
+    fn adjust(&self, _: Gauge<'_>, _: Change) {}
 
     fn log(&self, _: LogLevel, _: &str) {}
 }

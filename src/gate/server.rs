@@ -3,6 +3,7 @@
 use super::http_sse::HttpSse;
 use super::policies::Policies;
 use super::workloads::WorkloadSources;
+use crate::exchange::Exchange;
 use crate::mcp::SealKey;
 use crate::policy::ServerPolicy;
 use crate::token::{Demands, DpopPolicy, IssuerId, MtlsPolicy};
@@ -21,6 +22,8 @@ pub struct Enforcement {
     pub session_keys: Vec<SealKey>,
     /// Where evidence of workloads is looked for.
     pub workloads: WorkloadSources,
+    /// How credentials for the servers are had, by [`ExchangeId`](crate::exchange::ExchangeId).
+    pub exchanges: Vec<Exchange>,
 }
 
 /// Who checks that a task belongs to its caller (MCP 2025-11-25, "Tasks", and SEP-2663).
@@ -126,6 +129,9 @@ pub struct Server {
     pub policies: Policies,
     /// The header that names the instance of an agent, in lowercase, if one does.
     pub instance_header: Option<String>,
+    /// The header in which agents send a token of their own, in lowercase, where an exchange
+    /// takes it. The MCP server does not see it.
+    pub actor_token_header: Option<String>,
     /// Whether what a caller must not see does not exist to it (in-band "unknown"), or is
     /// forbidden (403).
     pub hides_objects: bool,
@@ -173,6 +179,7 @@ impl Enforcement {
             audit: AuditSettings { identity_headers: false, filter_state: false, log: true },
             session_keys: Vec::new(),
             workloads: WorkloadSources::default(),
+            exchanges: Vec::new(),
         }
     }
 }

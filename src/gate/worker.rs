@@ -3,14 +3,16 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::event::Wait;
 use super::policies::Rollback;
 use super::server::{AuditSettings, Enforcement, HostMode, Server};
 use super::workloads::WorkloadSources;
+use crate::exchange::Exchanger;
 use crate::host::{CalloutAnswer, CalloutId, Counter, Host, HostError, LogLevel};
 use crate::mcp::{SessionSeals, tasks};
 use crate::policy::ServerPolicy;
 use crate::rate;
-use crate::token::{Authenticator, Issuer, NonceKey, Requirement, Wait, WorkloadIdentity};
+use crate::token::{Authenticator, Issuer, NonceKey, Requirement, WorkloadIdentity};
 
 /// One worker's shared state. Every worker VM has its own.
 pub struct Worker {
@@ -24,6 +26,8 @@ pub struct Worker {
     pub(super) workloads: WorkloadSources,
     /// Verifies tokens.
     pub(super) authenticator: Authenticator,
+    /// Gets credentials for the servers.
+    pub(super) exchanger: Exchanger,
     /// Seals sessions.
     pub(super) sessions: SessionSeals,
     /// Seals those of HTTP+SSE.
@@ -55,6 +59,7 @@ impl Worker {
             workloads: enforcement.workloads,
             authenticator: Authenticator::new(issuers, nonce_keys)
                 .with_workloads(workload_identity),
+            exchanger: Exchanger::new(enforcement.exchanges),
             sessions_in_url: Rc::new(SessionSeals::in_url(enforcement.session_keys.clone())),
             sessions: SessionSeals::new(enforcement.session_keys),
             policy_version: policy_version.into(),
@@ -154,7 +159,9 @@ impl Worker {
     /// any longer.
     pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Wait> {
         self.end_rollback(host);
-        self.authenticator.on_tick(host)
+        let evidence = self.authenticator.on_tick(host).into_iter().map(Wait::Evidence);
+        let credentials = self.exchanger.on_tick(host).into_iter().map(Wait::Credential);
+        evidence.chain(credentials).collect()
     }
 
     /// A callout was answered. Returns what nobody needs to wait for any longer.
@@ -164,7 +171,16 @@ impl Worker {
         answer: &CalloutAnswer,
         host: &dyn Host,
     ) -> Vec<Wait> {
-        self.authenticator.on_callout(id, answer, host)
+        if let Some(errands) = self.exchanger.on_callout(id, answer, host) {
+            return errands.into_iter().map(Wait::Credential).collect();
+        }
+        let evidence = self.authenticator.on_callout(id, answer, host);
+        evidence.into_iter().map(Wait::Evidence).collect()
+    }
+
+    /// Another configuration is in force. What this one has under way is of use to nobody.
+    pub fn retire(&mut self, host: &dyn Host) {
+        self.exchanger.retire(host);
     }
 
     /// Whether a `hold` configuration met a host that ignores it.

@@ -53,6 +53,11 @@ impl WorkloadSources {
 }
 
 impl Workload {
+    /// The JWT-SVID, for who asks an authorization server with it.
+    pub(super) fn into_jwt_svid(self) -> Option<String> {
+        self.jwt_svid
+    }
+
     /// What it is to the authenticator.
     pub(super) fn brought(&self) -> WorkloadEvidence<'_> {
         WorkloadEvidence { uri_san: self.uri_san.as_deref(), jwt_svid: self.jwt_svid.as_deref() }

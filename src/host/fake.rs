@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::{
-    Callout, CalloutId, Counter, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
-    NativeVerification, SharedDataError, SharedValue,
+    Callout, CalloutId, Change, Counter, Gauge, Host, HostError, LogLevel, NativeSigning,
+    NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 
 /// What the workers of one proxy share: give it to several [`FakeHost`]s.
@@ -37,6 +37,8 @@ pub(crate) struct FakeHost {
     pub(crate) signature: RefCell<Option<Vec<u8>>>,
     pub(crate) callouts: RefCell<Vec<Callout>>,
     pub(crate) counters: RefCell<Vec<Counter>>,
+    /// By name of the exchange: its open circuits.
+    pub(crate) gauges: RefCell<Vec<(String, Change)>>,
     pub(crate) log: RefCell<Vec<(LogLevel, String)>>,
     drawn: Cell<u128>,
 }
@@ -58,6 +60,7 @@ impl FakeHost {
             signature: RefCell::default(),
             callouts: RefCell::default(),
             counters: RefCell::default(),
+            gauges: RefCell::default(),
             log: RefCell::default(),
             drawn: Cell::new(0),
         }
@@ -145,6 +148,10 @@ impl Host for FakeHost {
 
     fn count(&self, counter: Counter) {
         self.counters.borrow_mut().push(counter);
+    }
+
+    fn adjust(&self, Gauge::CircuitOpen { exchange }: Gauge<'_>, change: Change) {
+        self.gauges.borrow_mut().push((exchange.to_owned(), change));
     }
 
     fn log(&self, level: LogLevel, message: &str) {

@@ -1,11 +1,13 @@
 //! A case: one identity and one operation before the policy of one server.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::agents::{KnownAgent, Recognised};
 use super::conditions::CONDITIONS;
 use super::decision::{Decision, Mode, Obligations, Outcome, Reason};
 use super::deny::DenyRule;
+use super::downstream::{CredentialWanted, DownstreamScopes};
 use super::identity::Identity;
 use super::rules::{Rule, WorkloadGrant};
 use super::{ObjectRules, Settings};
@@ -207,14 +209,59 @@ impl<'c> Case<'c> {
     }
 
     fn obligations(&self) -> Obligations {
-        let Asked::Object { rule, .. } = self.asked else { return Obligations::default() };
+        let credential = self.credential();
+        let Asked::Object { rule, .. } = self.asked else {
+            return Obligations { credential, ..Obligations::default() };
+        };
         let agent = self.known_agent().and_then(|known| known.agent.rate.as_ref());
         let rates = self.settings.rates.iter();
         let rates = rates.chain(rule.iter().flat_map(|rule| &rule.rates)).chain(agent);
         Obligations {
             introspect: rule.and_then(|rule| rule.introspect),
             rates: rates.cloned().collect(),
+            credential,
         }
+    }
+
+    /// The credential that the operation takes along, by its rule, else by the server.
+    fn credential(&self) -> Option<CredentialWanted> {
+        let rule = self.rule();
+        let own = rule.and_then(|rule| rule.exchange.as_ref());
+        let downstream = own.or(self.settings.exchange.as_ref())?;
+        let Some(rule) = rule else { return Some(CredentialWanted::of_server(downstream)) };
+        let mapped = rule.downstream_scopes.as_ref();
+        let scopes = match (downstream.scopes, mapped) {
+            (DownstreamScopes::PerServer, _) => Rc::clone(&downstream.server_scopes),
+            (DownstreamScopes::PerOperation, Some(mapped)) => Rc::clone(mapped),
+            (DownstreamScopes::PerOperation, None) => match self.carried_scopes() {
+                // Nothing would leave it to the authorization server.
+                carried if carried.is_empty() => Rc::clone(&downstream.server_scopes),
+                carried => Rc::new(carried),
+            },
+        };
+        let needs = match (downstream.scopes, mapped) {
+            (_, Some(mapped)) => Rc::clone(mapped),
+            (DownstreamScopes::PerOperation, None)
+                if !Rc::ptr_eq(&scopes, &downstream.server_scopes) =>
+            {
+                Rc::clone(&scopes)
+            }
+            (_, None) => Rc::default(),
+        };
+        Some(CredentialWanted {
+            downstream: Rc::clone(downstream),
+            scopes,
+            needs,
+            server_wide: rule.server_wide_exchange,
+        })
+    }
+
+    /// Of the scopes that the operation takes, those that the token itself carries, or others
+    /// that it has amount to. What roles and groups add, no authorization server knows of.
+    fn carried_scopes(&self) -> BTreeSet<String> {
+        let carried = &self.token().scopes;
+        let is_carried = |scope: &&String| self.settings.scopes.covers(carried, scope);
+        self.scopes().filter(is_carried).cloned().collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::downstream::CredentialWanted;
 use super::limits::RateLimit;
 use super::rules::Introspect;
 use super::step_up::StepUp;
@@ -65,6 +66,8 @@ pub struct Obligations {
     pub introspect: Option<Introspect>,
     /// Rates that count the operation.
     pub rates: Vec<Rc<RateLimit>>,
+    /// The credential that goes to the MCP server with it. `None`: none does.
+    pub credential: Option<CredentialWanted>,
 }
 
 /// Whose side of a decision refused: the user's, the agent's, or what they are together.
@@ -142,6 +145,8 @@ pub enum Reason {
     NoConsent,
     /// The token is for another session, task or instance.
     OtherContext,
+    /// The operation is about several objects, which take credentials of different exchanges.
+    CredentialsDiffer,
 }
 
 impl Reason {
@@ -162,7 +167,10 @@ impl Reason {
     #[must_use]
     pub fn side(self) -> Side {
         match self {
-            Reason::MethodNotAllowed | Reason::NoRule | Reason::Denied => Side::Server,
+            Reason::MethodNotAllowed
+            | Reason::NoRule
+            | Reason::Denied
+            | Reason::CredentialsDiffer => Side::Server,
             Reason::MissingScope
             | Reason::DpopRequired
             | Reason::CertificateRequired
@@ -225,6 +233,7 @@ impl Reason {
             Reason::MayNotAct => "may_not_act",
             Reason::NoConsent => "consent_missing",
             Reason::OtherContext => "context_mismatch",
+            Reason::CredentialsDiffer => "credentials_differ",
         }
     }
 
@@ -304,6 +313,19 @@ impl Decision {
                 self.rules.push(rule);
             }
         }
+        self.obligations.credential =
+            match (self.obligations.credential, other.obligations.credential) {
+                (Some(one), Some(another)) => {
+                    let both = one.and(another);
+                    if both.is_none() {
+                        // One request carries one credential. Shadow cannot make it carry two.
+                        (self.outcome, self.mode) =
+                            (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
+                    }
+                    both
+                }
+                (one, another) => one.or(another),
+            };
         self.obligations.introspect = self.obligations.introspect.max(other.obligations.introspect);
         // One operation is counted once, however many objects it names.
         for rate in other.obligations.rates {

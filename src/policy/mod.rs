@@ -15,6 +15,7 @@ mod conditions;
 mod decision;
 mod delegation;
 mod deny;
+mod downstream;
 mod explain;
 mod identity;
 mod limits;
@@ -34,6 +35,7 @@ pub use agents::{Agent, AgentIdentifier, Agents, AgentsError, KnownAgent, Recogn
 pub use decision::{Decision, Mode, Obligations, Outcome, Reason, Side};
 pub use delegation::{DEFAULT_MAX_DEPTH, Delegation};
 pub use deny::{DenyRule, DenyTable};
+pub use downstream::{CredentialWanted, Downstream, DownstreamScopes};
 pub use explain::{Check, Explanation};
 pub use identity::{Identity, RequestContext};
 pub use limits::{RateKey, RateLimit};
@@ -55,6 +57,8 @@ pub struct ServerPolicy {
     settings: Settings,
     /// Whether any rule asks for introspection.
     introspects: bool,
+    /// Whether anything gets a credential that is asked for.
+    exchanges: bool,
 }
 
 /// The rules for one kind of object.
@@ -96,6 +100,9 @@ pub struct Settings {
     pub rates: Vec<Rc<RateLimit>>,
     /// Whether lists also show what the caller could use with another token.
     pub lists_attainable: bool,
+    /// By which exchange operations get the credential that they take along, where no rule has
+    /// one of its own. `None`: nothing goes along.
+    pub exchange: Option<Rc<Downstream>>,
 }
 
 /// How the operation came: a request gets an answer, a notification does not.
@@ -121,7 +128,13 @@ impl ServerPolicy {
         let introspects = [&tools, &prompts, &resources]
             .iter()
             .any(|rules| rules.allow.rules().any(|rule| rule.introspect.is_some()));
-        ServerPolicy { methods, tools, prompts, resources, settings, introspects }
+        let by_rule = [&tools, &prompts, &resources]
+            .into_iter()
+            .flat_map(|rules| rules.allow.rules())
+            .filter_map(|rule| rule.exchange.as_ref());
+        let exchanges =
+            settings.exchange.iter().chain(by_rule).any(|downstream| downstream.exchange.is_some());
+        ServerPolicy { methods, tools, prompts, resources, settings, introspects, exchanges }
     }
 
     /// What holds for all operations.
@@ -158,6 +171,19 @@ impl ServerPolicy {
     #[must_use]
     pub fn may_introspect(&self) -> bool {
         self.introspects
+    }
+
+    /// Whether any operation gets a credential that has to be asked for.
+    #[must_use]
+    pub fn exchanges(&self) -> bool {
+        self.exchanges
+    }
+
+    /// The credential for what no rule speaks of; and, in `stream`, for what is not known in
+    /// time.
+    #[must_use]
+    pub fn server_credential(&self) -> Option<CredentialWanted> {
+        self.settings.exchange.as_ref().map(CredentialWanted::of_server)
     }
 
     /// Whether a method without a protected object is allowed.

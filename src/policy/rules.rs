@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::decision::Mode;
+use super::downstream::Downstream;
 use super::limits::RateLimit;
 use super::pattern::Pattern;
 use super::step_up::StepUp;
@@ -49,6 +50,14 @@ pub struct Rule {
     pub rates: Vec<Rc<RateLimit>>,
     /// Whether its denials are enforced; `None` for what the server says.
     pub mode: Option<Mode>,
+    /// By which exchange its operations get their credential; `None` for the server's.
+    pub exchange: Option<Rc<Downstream>>,
+    /// Scopes of that credential, whatever the caller's token carries. `None` for the rule's own
+    /// scopes, as far as the caller's token carries them.
+    pub downstream_scopes: Option<Rc<BTreeSet<String>>>,
+    /// Whether a credential for the whole server will do where the operation is not known in
+    /// time: `stream`, and a client older than 2026-07-28.
+    pub server_wide_exchange: bool,
     /// Headers that mirror arguments of the tools. A call in which one does not is no MCP.
     pub param_headers: Vec<ParamHeader>,
 }

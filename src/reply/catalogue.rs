@@ -91,6 +91,19 @@ pub enum Code {
     StepUpExhausted,
     /// It was done too often.
     RateLimited(RetryAfter),
+    /// The credential for the MCP server cannot be had now; when it may be.
+    ExchangeUnavailable(RetryAfter),
+    /// The authorization server's answer, or what it thinks of us, is in the way; the code says
+    /// which.
+    ExchangeFailed(&'static str),
+    /// The authorization server does not give the caller a credential for this; the code says
+    /// why.
+    ExchangeRefused(&'static str),
+    /// The operation takes a credential of its own, which cannot be had in time for this client
+    /// in `stream`.
+    ExchangeNeedsHold,
+    /// The user has to link an account first.
+    AccountNotLinked,
     /// The session was not given to this caller: it is another's, forged, or long gone.
     SessionUnknown,
     /// The task is not known to be the caller's.
@@ -194,7 +207,9 @@ impl Code {
             | Code::HostFailure
             | Code::Overloaded
             | Code::Unavailable(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
-            Code::RateLimited(RetryAfter(seconds)) => Some(("retry-after", seconds.to_string())),
+            Code::ExchangeFailed(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_owned())),
+            Code::ExchangeUnavailable(RetryAfter(seconds))
+            | Code::RateLimited(RetryAfter(seconds)) => Some(("retry-after", seconds.to_string())),
             _ => None,
         }
     }
@@ -273,6 +288,21 @@ impl Code {
             }
             Code::StepUpExhausted => ("step_up_exhausted", http!(403), "Forbidden"),
             Code::RateLimited(_) => ("rate_limited", http!(429), "Too many requests"),
+            Code::ExchangeUnavailable(_) => {
+                ("exchange_unavailable", http!(503), "Service unavailable")
+            }
+            Code::ExchangeFailed(code) => {
+                (code, http!(502), "No credential for the server could be had")
+            }
+            Code::ExchangeRefused(code) => (code, http!(403), "Forbidden"),
+            Code::ExchangeNeedsHold => (
+                "exchange_needs_hold",
+                http!(403),
+                "Only clients of MCP 2026-07-28 can do this here",
+            ),
+            Code::AccountNotLinked => {
+                ("account_not_linked", http!(403), "An account has to be linked first")
+            }
             Code::SessionUnknown => ("session_unknown", http!(404), "Session not found"),
             Code::TaskUnknown => ("task_unknown", (Answer::InBand, -32602), "Task not found"),
             Code::SessionUnusable => {

@@ -137,6 +137,13 @@ impl Authenticator {
         self.proofs.nonce(policy, host)
     }
 
+    /// Changes whenever an issuer's keys or its list of revocations do, and never back: what was
+    /// made of its tokens before is then made anew.
+    #[must_use]
+    pub fn epoch(&self, IssuerId(id): IssuerId) -> u64 {
+        self.issuers.get(id).map_or(0, KnownIssuer::epoch)
+    }
+
     /// Starts what is due: keys, lists of revocations, bundles, questions to issuers. Returns
     /// what nobody needs to wait for any longer.
     #[must_use = "requests may wait for these"]
@@ -220,14 +227,14 @@ impl Authenticator {
             }
             token
         };
-        Ok(Caller { token, workload: None, evidence, nonce: None })
+        Ok(Caller { token, digest: *digest, workload: None, evidence, nonce: None })
     }
 
     /// Whether the token of a caller is good here and now, which workload sends it, and that
     /// its sender is the one it is bound to.
     fn judge(
         &mut self,
-        Caller { token, workload, evidence, nonce }: &mut Caller,
+        Caller { token, workload, evidence, nonce, .. }: &mut Caller,
         attempt: &Attempt<'_>,
         host: &dyn Host,
     ) -> Result<(), Outcome> {

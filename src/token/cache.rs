@@ -37,7 +37,9 @@ impl TokenDigest {
         TokenDigest(Sha256::digest(token).into())
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -17,6 +17,7 @@ mod authenticator;
 mod cache;
 mod claim_path;
 mod claims;
+mod client;
 mod confirmation;
 mod dpop;
 mod error;
@@ -53,12 +54,11 @@ pub use authenticator::Possession;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
 pub use claims::{AccessToken, AgentClaims, Consent, ContextClaims, TokenId};
+pub use client::{ClientAuthentication, SigningKey};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError, WorkloadError};
-pub use introspection::{
-    ClientAuthentication, Inquiry, IntrospectedTokens, Introspection, SigningKey,
-};
+pub use introspection::{Inquiry, IntrospectedTokens, Introspection};
 pub use issuer::{
     ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType, ValuePattern, WorkloadMark,
 };

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::cache::TokenDigest;
 use super::claims::AccessToken;
 use super::confirmation::CertificateDigest;
 use super::dpop::DpopPolicy;
@@ -60,6 +61,8 @@ pub struct Caller {
     /// What the issuer says of it. Where the token is bound, the sender proved to be who
     /// it is bound to.
     pub token: Rc<Verified<AccessToken>>,
+    /// Of the token as it was sent: what is kept for it is found by this.
+    pub digest: TokenDigest,
     /// The workload that sends the request, by a certificate or JWT-SVID of a configured
     /// trust domain.
     pub workload: Option<Rc<SpiffeId>>,

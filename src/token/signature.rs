@@ -13,8 +13,8 @@ use sha2::{Sha256, Sha384, Sha512};
 use crate::host::{Host, HostError, NativeSigning, NativeVerdict, NativeVerification};
 
 use super::algorithm::Algorithm;
+use super::client::SigningKey;
 use super::error::TokenError;
-use super::introspection::SigningKey;
 use super::jwk::{Key, Material};
 
 /// Verifies `signature`, as in the token, over `message`.

@@ -150,6 +150,9 @@ fn rules_compile_to_what_is_said() {
         introspect: None,
         rates: vec![Rc::new(rate)],
         mode: Some(Mode::Enforce),
+        exchange: None,
+        downstream_scopes: None,
+        server_wide_exchange: false,
         param_headers: vec![],
     };
     assert_eq!(**policy.rule(&tool("delete_record")).unwrap(), expected);

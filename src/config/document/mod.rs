@@ -2,6 +2,7 @@
 //! comments the schema's descriptions. What a type cannot say, `compile` checks.
 
 mod agent;
+mod exchange;
 mod issuer;
 mod rate;
 mod rule;
@@ -17,6 +18,11 @@ use crate::gate::HostMode;
 use crate::policy::Mode;
 
 pub(super) use agent::{Agent, Policy, Rollback, Scope, ServerRules};
+#[expect(unused_imports, reason = "compiled next")]
+pub(super) use exchange::{
+    ActorSource, Exchange, ExchangeActor, ExchangeProfile, ExchangedToken, SecondServer,
+    TokenFormat,
+};
 pub(super) use issuer::{
     Claims, Client, ClientMethod, Discovery, InlineKeys, Introspection, Issuer, Jwks, Revocation,
     WorkloadMark,
@@ -81,6 +87,10 @@ pub(super) struct Document {
     pub(super) candidate: Option<String>,
     /// A policy that is back in force until a time.
     pub(super) rollback: Option<Rollback>,
+    /// What goes to MCP servers in place of the caller's token, each under a name that servers
+    /// and rules refer to: letters, digits, `-` and `_`.
+    #[serde(default)]
+    pub(super) exchanges: BTreeMap<String, Exchange>,
     /// How workloads prove who they are, besides tokens.
     pub(super) workload_identity: Option<WorkloadIdentity>,
 }

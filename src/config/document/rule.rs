@@ -84,6 +84,17 @@ macro_rules! rules {
             /// How often callers may do it.
             #[schemars(length(min = 1))]
             pub(crate) rates: Option<Vec<Rate>>,
+            /// Name of the exchange by which they get their credential, if not the server's.
+            pub(crate) exchange: Option<String>,
+            /// Scopes of the credential that goes to the MCP server, whatever the caller's token
+            /// carries. Default: of the rule's own scopes those that the caller's token carries.
+            #[schemars(length(min = 1), extend("uniqueItems" = true))]
+            pub(crate) downstream_scopes: Option<Vec<String>>,
+            /// Whether a credential with the exchange's `server_scopes` will do for clients older
+            /// than 2026-07-28 in `host_mode` `stream`, where their operations are not known in
+            /// time. Without it they are refused there.
+            #[serde(default)]
+            pub(crate) server_wide_exchange: bool,
             /// Whether its denials are enforced, if other than the server's `mode` says.
             pub(crate) mode: Option<Mode>,
             $($(#[$extra_attr])* pub(crate) $extra: $extra_type,)?

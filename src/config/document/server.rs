@@ -48,6 +48,9 @@ pub(crate) struct Server {
     /// What its metadata document says besides.
     #[serde(default)]
     pub(crate) metadata: Metadata,
+    /// Name of the exchange by which it gets a credential in place of the caller's token. Without
+    /// one it gets none, and never the caller's.
+    pub(crate) exchange: Option<String>,
     /// Methods without a protected object. Calls, prompts and resources have their own rules.
     #[serde(default)]
     pub(crate) methods: Methods,

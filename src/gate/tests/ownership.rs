@@ -14,7 +14,7 @@ const SESSION: &str = "mcp-session-id";
 /// What is done to a header, the last time anything is.
 fn edit<'e>(edits: &'e [HeaderEdit], name: &str) -> Option<&'e HeaderEdit> {
     edits.iter().rev().find(|edit| match edit {
-        HeaderEdit::Set(set, _) => *set == name,
+        HeaderEdit::Set(set, _) | HeaderEdit::SetSecret(set, _) => *set == name,
         HeaderEdit::Remove(removed) => removed == name,
     })
 }

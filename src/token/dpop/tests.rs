@@ -24,8 +24,8 @@ use super::verifier::Proven;
 use super::{DpopPolicy, Expected, ProofVerifier, Requirement};
 use crate::host::fake::{FakeHost, SharedData};
 use crate::host::{
-    Callout, CalloutId, Counter, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
-    NativeVerification, SharedDataError, SharedValue,
+    Callout, CalloutId, Change, Counter, Gauge, Host, HostError, LogLevel, NativeSigning,
+    NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 use crate::token::cache::TokenDigest;
 use crate::token::tests::support::*;
@@ -163,6 +163,11 @@ impl Host for Watched<'_> {
     fn count(&self, counter: Counter) {
         count(&self.others);
         self.host.count(counter);
+    }
+
+    fn adjust(&self, gauge: Gauge<'_>, change: Change) {
+        count(&self.others);
+        self.host.adjust(gauge, change);
     }
 
     fn log(&self, level: LogLevel, message: &str) {

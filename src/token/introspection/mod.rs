@@ -29,7 +29,7 @@ use queue::{Queue, UnderWay, Wanted};
 
 pub(super) use answer::{Answer, AnswerContext};
 pub use queue::Inquiry;
-pub use settings::{ClientAuthentication, IntrospectedTokens, Introspection, SigningKey};
+pub use settings::{IntrospectedTokens, Introspection};
 
 /// How long nobody is asked again after a failure: about the token, or at all where the
 /// failure is the endpoint's. It spares an issuer that is down, and is over before a caller

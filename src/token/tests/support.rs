@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::host::fake::{FakeHost, START};
 use crate::host::{
-    Callout, CalloutId, Counter, Digest, Host, HostError, LogLevel, NativeSigning, NativeVerdict,
-    NativeVerification, SharedDataError, SharedValue,
+    Callout, CalloutId, Change, Counter, Digest, Gauge, Host, HostError, LogLevel, NativeSigning,
+    NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 use crate::token::{
     AccessToken, Algorithm, Authenticator, CertificateSource, ClaimNames, Credential, Demands,
@@ -241,6 +241,10 @@ impl Host for NativeHost {
 
     fn count(&self, counter: Counter) {
         self.0.count(counter);
+    }
+
+    fn adjust(&self, gauge: Gauge<'_>, change: Change) {
+        self.0.adjust(gauge, change);
     }
 
     fn log(&self, level: LogLevel, message: &str) {

@@ -1,0 +1,150 @@
+//! The credential that goes to the MCP server in place of the caller's token.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::admitted::Admitted;
+use super::denials::exchange_denial;
+use super::headers::HeaderEdit;
+use super::worker::Worker;
+use crate::audit;
+use crate::exchange::{Credential, Errand, ExchangeError, Origin, Outcome, Subject, Wanted};
+use crate::host::Host;
+use crate::mcp::Id;
+use crate::policy::CredentialWanted;
+use crate::reply::{Code, Denial};
+use crate::token::Secret;
+
+/// What became of a wish for a credential.
+pub(super) enum Obtained {
+    /// None is wanted: nothing goes along.
+    Nothing,
+    /// Here it is.
+    Ready(Rc<Credential>),
+    /// It is asked for.
+    Waits(Errand),
+}
+
+/// A credential that left with the headers of a request whose body was not read.
+pub(super) struct Sent {
+    /// What was wanted of it.
+    pub(super) wanted: CredentialWanted,
+    /// Whether it was taken for the whole server, because nobody knew the operation.
+    pub(super) server_wide: bool,
+    pub(super) credential: Rc<Credential>,
+}
+
+/// Gets the credential that is wanted for a request, and says what to record of it.
+///
+/// # Errors
+/// A denial when it cannot be had.
+pub(super) fn obtain(
+    admitted: &Admitted,
+    wanted: Option<&CredentialWanted>,
+    waited: Option<Errand>,
+    id: Option<&Id>,
+    worker: &mut Worker,
+    host: &dyn Host,
+) -> (Result<Obtained, Denial>, Option<audit::Exchange>) {
+    let Some(wanted) = wanted else { return (Ok(Obtained::Nothing), None) };
+    let Some(exchange) = wanted.downstream.exchange else {
+        return (Ok(Obtained::Nothing), Some(record(wanted, "injected", None)));
+    };
+    let caller = &admitted.caller;
+    let (Some(token), digest) = (&admitted.token, &caller.digest) else {
+        let denial = Denial::new(Code::HostFailure, "the caller's token was not kept");
+        return (Err(denial.with_id(id.cloned())), None);
+    };
+    let workload = caller.workload.as_deref();
+    let subject = Subject {
+        token: token.reveal(),
+        digest,
+        claims: &caller.token,
+        epoch: worker.authenticator.epoch(caller.token.issuer),
+        jwt_svid: admitted.jwt_svid.as_ref().map(Secret::reveal).zip(workload),
+        agent_token: admitted.actor_token.as_ref().map(Secret::reveal),
+    };
+    let outcome = worker.exchanger.obtain(
+        &Wanted { exchange, scopes: &wanted.scopes, subject },
+        waited,
+        host,
+    );
+    match outcome {
+        Outcome::Ready(credential, _) if !credential.grants(&wanted.needs) => {
+            refuse(admitted, wanted, &ExchangeError::ScopeRefused, Some(&credential), id)
+        }
+        Outcome::Ready(credential, origin) => {
+            let outcome = match origin {
+                Origin::Exchanged => "exchanged",
+                Origin::Cached => "cached",
+            };
+            let record = record(wanted, outcome, Some(&credential));
+            (Ok(Obtained::Ready(credential)), Some(record))
+        }
+        Outcome::Waits(errand) => (Ok(Obtained::Waits(errand)), None),
+        Outcome::Refused(error) => refuse(admitted, wanted, &error, None, id),
+    }
+}
+
+/// Whether the credential that left with the headers is the one that the operation takes.
+///
+/// # Errors
+/// A denial when it is not.
+pub(super) fn check_sent(
+    sent: Option<&Sent>,
+    wanted: Option<&CredentialWanted>,
+    admitted: &Admitted,
+    id: Option<&Id>,
+) -> Result<(), Denial> {
+    let wanted = wanted.filter(|wanted| wanted.downstream.exchange.is_some());
+    let fits = match (sent, wanted) {
+        (None, None) => true,
+        (Some(Sent { wanted: had, server_wide, credential }), Some(wanted)) => {
+            let same_exchange = Rc::ptr_eq(&had.downstream, &wanted.downstream);
+            let fits = had.scopes == wanted.scopes || (*server_wide && wanted.server_wide);
+            if same_exchange && fits && !credential.grants(&wanted.needs) {
+                return Err(exchange_denial(&ExchangeError::ScopeRefused, admitted, id));
+            }
+            same_exchange && fits
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let reason = "the operation takes a credential of its own, which in `stream` only clients of \
+                  2026-07-28 can be given in time: use `hold`, or let the rule have \
+                  `server_wide_exchange`";
+    Err(Denial::new(Code::ExchangeNeedsHold, reason).with_id(id.cloned()))
+}
+
+/// The credential as a header.
+pub(super) fn edit(credential: &Credential) -> HeaderEdit {
+    HeaderEdit::SetSecret("authorization", credential.authorization())
+}
+
+fn refuse(
+    admitted: &Admitted,
+    wanted: &CredentialWanted,
+    error: &ExchangeError,
+    credential: Option<&Credential>,
+    id: Option<&Id>,
+) -> (Result<Obtained, Denial>, Option<audit::Exchange>) {
+    let record = record(wanted, error.code(), credential);
+    (Err(exchange_denial(error, admitted, id)), Some(record))
+}
+
+fn record(
+    wanted: &CredentialWanted,
+    outcome: &'static str,
+    credential: Option<&Credential>,
+) -> audit::Exchange {
+    let granted = credential.and_then(|credential| credential.granted.as_ref());
+    audit::Exchange {
+        name: wanted.downstream.name.to_string(),
+        outcome,
+        scopes_asked: audit::list(&wanted.scopes),
+        scopes_granted: granted.map(audit::list as fn(&BTreeSet<String>) -> _),
+        credential: credential.map(|credential| credential.id.clone()),
+    }
+}
