@@ -188,7 +188,7 @@ class Walk {
 
   async #grant({ workload, user, agent, scope, acr, exchange = [], entra, auth0, acrs }, resource) {
     const { issuer, servers } = this.#backends;
-    if (entra) return entraUserToken({ admin: servers.entra.admin, user: entra, acrs });
+    if (entra) return entraUserToken({ admin: servers.entra.admin, user: entra, acrs, xms_cc: ['cp1'] });
     if (auth0) return auth0UserToken({ admin: servers.auth0.admin, user: auth0 });
     if (workload) return clientCredentials({ issuer, client: workload, resource, scope });
     let token = await userToken({ issuer, client: agent, user, resource, scope, acr });
