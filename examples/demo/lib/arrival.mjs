@@ -11,7 +11,8 @@ export function arrivalProblem({ arrived, token, arrives }) {
   const parts = [token, token.split('.').at(-1)];
   if (parts.some((part) => JSON.stringify(arrived).includes(part))) return "the caller's token reached the MCP server";
   if (arrives === undefined) return undefined;
-  if (arrives === null) return arrived.length ? `${arrived.length} requests reached the MCP server` : undefined;
+  // In `stream`, headers may have left before the body was known. They are worth nothing.
+  if (arrives === null) return arrived.some((request) => request.bytes || tokenOf(request)) ? 'it reached the MCP server' : undefined;
   const credential = tokenOf(arrived.at(-1));
   if (!credential) return 'reached the MCP server without a token';
   if (arrives === true) return undefined;

@@ -15,7 +15,7 @@
 //   tells    headers of the answer by name, and text that each has to have
 //   record   members that the record has to have, and members of these
 //   arrives  claims of the token with which it has to reach the MCP server (`true`: any token, which
-//            need not be a JWT); `null`: not a byte of it may
+//            need not be a JWT); `null`: no token may, and not a byte of a body
 //   hops     true: worth showing whose token went how far
 //
 // Whatever the step, the caller's token must not reach the MCP server.
