@@ -87,11 +87,11 @@ impl LiveExchange {
             }
             return Outcome::Ready(credential, Origin::Cached);
         }
-        if waited.is_some() {
-            return Outcome::Refused(unavailable("the answer that was waited for is gone"));
-        }
         if let Some(error) = self.memory.refusal(&key, now) {
             return Outcome::Refused(error);
+        }
+        if waited.is_some() {
+            return Outcome::Refused(unavailable("the answer that was waited for is gone"));
         }
         match self.want(key, wanted, false, now) {
             Ok(errand) => {

@@ -39,7 +39,6 @@ mod tests;
 mod wish;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::rc::Rc;
 
 pub use credential::{Credential, Scheme};
@@ -117,7 +116,7 @@ pub enum Origin {
 }
 
 /// The exchanges of one worker.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Exchanger {
     exchanges: Vec<LiveExchange>,
 }
@@ -178,12 +177,5 @@ impl Exchanger {
     /// Its configuration is replaced: what it counted of itself in metrics is taken back.
     pub fn retire(&mut self, host: &dyn Host) {
         self.exchanges.iter_mut().for_each(|exchange| exchange.retire(host));
-    }
-}
-
-/// Shows the exchanges, and nothing of what was exchanged.
-impl fmt::Debug for Exchanger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchanger").field("exchanges", &self.exchanges).finish_non_exhaustive()
     }
 }

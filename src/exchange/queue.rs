@@ -22,10 +22,10 @@ const MAX_UNDER_WAY: usize = 64;
 /// wait. With tokens of 2 KiB they take 2 MiB.
 const MAX_WANTED: usize = 1024;
 
-/// Most errands of one caller's token among these, which the operations of an agent do not
-/// reach at once. What an agent sends for its own token is not verified, so a caller can invent
-/// as many errands as it likes.
-const MAX_WANTED_BY_CALLER: usize = 64;
+/// Most errands of one caller's token, wanted and under way: more than an agent takes for its
+/// operations at once. What an agent sends for its own token is not verified, so a caller can
+/// invent as many errands as it likes; half of those under way are left to others.
+const MAX_OF_CALLER: usize = 32;
 
 /// Most errands that there are at a time, our own token's among them.
 pub(super) const MAX_ERRANDS: NonZeroUsize = match NonZeroUsize::new(MAX_WANTED + MAX_UNDER_WAY + 1)
@@ -93,8 +93,8 @@ impl Queue {
 
     /// Whether one more may be wanted for the caller with that token.
     pub(super) fn has_room_for(&self, caller: &TokenDigest) -> bool {
-        let of_caller = self.wanted.iter().filter(|run| run.wish.digest == *caller).count();
-        self.wanted.len() < MAX_WANTED && of_caller < MAX_WANTED_BY_CALLER
+        let of_caller = self.runs().filter(|run| run.wish.digest == *caller).count();
+        self.wanted.len() < MAX_WANTED && of_caller < MAX_OF_CALLER
     }
 
     /// A new errand. Our own token comes first: others wait for it.
