@@ -174,7 +174,7 @@ class Walk {
     const step = { mode: this.#mode, who: whoIs(as), what: calls ?? 'tools/list', answer: String(told), record };
     return {
       ...step,
-      problem: problemOf({ response, record, told, sees, ...wanted }) ?? arrivalProblem({ arrived, token, ...wanted }),
+      problem: problemOf({ response, record, told, sees }, wanted) ?? arrivalProblem({ arrived, token, arrives: wanted.arrives }),
       ...(hops && { hops: { given: claimsOf(token), arrived: claimsOf(tokenOf(arrived.at(-1))) } }),
     };
   }
@@ -213,7 +213,7 @@ function whoIs({ workload, user, agent, acr, exchange = [], entra, auth0, acrs }
   return [`${user} by ${agent}`, ...exchange].join(' and ') + (acr ? ` (${acr})` : '');
 }
 
-function problemOf({ response, record, told, sees, expect = 'allow', answer, tells = {}, record: members = {} }) {
+function problemOf({ response, record, told, sees }, { expect = 'allow', answer, tells = {}, record: members = {} }) {
   if (!record) return 'no record';
   const allowed = expect === 'allow';
   if (record.outcome !== (allowed ? 'allow' : 'deny')) return `${record.outcome}, ${record.code}`;
