@@ -16,6 +16,7 @@ pub struct Exchange {
 
 /// How a credential is had.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "few, and made once")]
 pub enum Profile {
     /// Token exchange (RFC 8693).
     TokenExchange(TokenExchange),

@@ -1,5 +1,12 @@
 //! What profiles ask for, and what they take for an answer.
-#![expect(clippy::panic, reason = "tests may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "tests may panic"
+)]
 
 mod errors;
 mod generated;
