@@ -139,8 +139,8 @@ pub(super) fn of_rule(
 ) -> OfRule {
     let own = scene.exchanges.named(notes, path, text.exchange);
     let Some(exchange) = own.or(scene.exchange) else {
-        // Of no use, unless its name is mistyped, which is told already.
-        if text.exchange.is_none() {
+        // Of no use, unless a name is mistyped, which is told already.
+        if text.exchange.is_none() && !scene.names_exchange {
             let given = [
                 ("downstream_scopes", text.downstream_scopes.is_some()),
                 ("server_wide_exchange", text.server_wide_exchange),

@@ -298,32 +298,28 @@ fn second(
     notes: &mut Notes,
     path: &str,
     server: SecondServer,
-    issuer: Option<&str>,
+    issuer: &str,
     secrets: &Secrets,
 ) -> (Option<TokenEndpoint>, Target) {
     let SecondServer { uri, cluster, timeout, client, resource } = server;
     let profile = ExchangeProfile::IdentityChaining;
     let asked = Asked { uri, cluster: Some(cluster), timeout, client, profile };
-    let endpoint = endpoint(notes, path, asked, issuer, secrets);
+    let endpoint = endpoint(notes, path, asked, Some(issuer), secrets);
     let resources = targets(notes, &format!("{path}.resource"), resource, true);
     (endpoint, Target { resources, audiences: Vec::new() })
 }
 
 /// The one audience of an assertion (draft-ietf-oauth-identity-chaining section 2.3.3): an
-/// issuer identifier.
-fn one_issuer<'a>(notes: &mut Notes, path: &str, audiences: &'a [String]) -> Option<&'a str> {
-    match audiences {
-        [issuer] => {
-            notes.issuer_url(&format!("{path}[0]"), issuer);
-            Some(issuer)
-        }
-        [] => None,
-        _ => {
-            let message = "is the issuer identifier of the second authorization server, and no more: an assertion that is good at two could be shown by the one to the other";
-            notes.problem(path, message);
-            None
-        }
+/// issuer identifier. The empty text where it is missing, which is told already.
+fn one_issuer<'a>(notes: &mut Notes, path: &str, audiences: &'a [String]) -> &'a str {
+    let Some((issuer, others)) = audiences.split_first() else { return "" };
+    if others.is_empty() {
+        notes.issuer_url(&format!("{path}[0]"), issuer);
+    } else {
+        let message = "is the issuer identifier of the second authorization server, and no more: an assertion that is good at two could be shown by the one to the other";
+        notes.problem(path, message);
     }
+    issuer
 }
 
 /// For whom a token is asked: URIs (RFC 8707 section 2), or names (RFC 8693 section 2.1).

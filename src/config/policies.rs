@@ -242,6 +242,7 @@ impl<'d> Basis<'d> {
             scopes: &self.scopes,
             exchanges: common.terms.exchanges,
             exchange: common.exchange,
+            names_exchange: server.exchange.is_some(),
             host_mode: common.terms.host_mode,
         };
         let methods =

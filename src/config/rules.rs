@@ -44,6 +44,8 @@ pub(super) struct Scene<'s> {
     pub(super) exchanges: &'s Exchanges,
     /// The server's.
     pub(super) exchange: Option<&'s KnownExchange>,
+    /// Whether the server names one, be it known or not.
+    pub(super) names_exchange: bool,
     pub(super) host_mode: HostMode,
 }
 
