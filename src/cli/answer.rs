@@ -79,16 +79,16 @@ pub(super) struct CredentialAnswer {
     pub(super) scopes: BTreeSet<String>,
     /// Those without which the operation is refused.
     needs: BTreeSet<String>,
-    /// In `stream`: what becomes of the operation when its client is older than 2026-07-28, and
-    /// it is not known in time.
+    /// What becomes of the operation in `stream` when its client is older than 2026-07-28: where
+    /// that is something else, and this client is not.
     older_clients: Option<OlderClients>,
 }
 
 /// What becomes of operations that are not known in time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum OlderClients {
-    /// They go on with the server's credential, for these scopes.
+    /// They go on with the server's credential, which is for these scopes.
     ServerWide(BTreeSet<String>),
     /// They are refused.
     Refused,
@@ -175,14 +175,13 @@ impl Answer {
             return Answer { reason, detail, ..common };
         };
         let (outcome, reason, side) = verdict(&decision);
-        let credential = decision.obligations.credential.as_ref();
-        let credential = credential.filter(|_| decision.proceeds());
-        let exchange = credential.map(|wanted| CredentialAnswer::of(wanted, stream));
-        let is_refused = stream.is_some_and(|stream| stream.is_older_client)
-            && exchange.as_ref().is_some_and(|e| e.older_clients == Some(OlderClients::Refused));
-        let common = match is_refused {
-            true => Answer { response: Some(Response::needs_hold()), ..common },
-            false => common,
+        let credential = decision.obligations.credential.clone();
+        let exchange = match credential.filter(|_| decision.proceeds()) {
+            None => None,
+            Some(wanted) => match CredentialAnswer::of(&wanted, stream) {
+                Some(credential) => Some(credential),
+                None => return common.needs_hold(decision, &wanted),
+            },
         };
         Answer {
             exchange,
@@ -196,6 +195,25 @@ impl Answer {
             introspect: decision.obligations.introspect,
             rates: decision.obligations.rates.iter().map(|rate| rate.id.clone()).collect(),
             ..common
+        }
+    }
+
+    /// To a client whose operation takes a credential of its own, and is not known in time.
+    fn needs_hold(self, decision: Decision, wanted: &CredentialWanted) -> Self {
+        let CredentialWanted { downstream, scopes, .. } = wanted;
+        let reason = format!(
+            "takes a credential by exchange {}, for {}, and in `stream` is not known in time",
+            downstream.name,
+            listed(scopes)
+        );
+        let denial = Denial::new(Code::ExchangeNeedsHold, reason).with_id(Some(Id::Integer(1)));
+        Answer {
+            reason: Some(denial.code.as_str()),
+            detail: Some(denial.reason().to_owned()),
+            agent: decision.agent.map(|name| name.to_string()),
+            rules: decision.rules.into_iter().collect(),
+            response: Some(Response::of(&denial)),
+            ..self
         }
     }
 
@@ -295,31 +313,23 @@ impl Answer {
 }
 
 impl CredentialAnswer {
-    fn of(wanted: &CredentialWanted, stream: Option<&Stream>) -> Self {
-        let is_asked_for = |wanted: &&CredentialWanted| wanted.downstream.exchange.is_some();
-        let asked_for = Some(wanted).filter(is_asked_for);
-        let older_clients = stream.and_then(|stream| {
-            let sent = stream.server_wide.as_ref().filter(is_asked_for);
-            match (sent, asked_for) {
-                (None, None) => None,
-                (Some(sent), Some(wanted)) if Rc::ptr_eq(&sent.downstream, &wanted.downstream) => {
-                    if sent.scopes == wanted.scopes {
-                        None
-                    } else if wanted.server_wide {
-                        Some(OlderClients::ServerWide((*sent.scopes).clone()))
-                    } else {
-                        Some(OlderClients::Refused)
-                    }
-                }
-                _ => Some(OlderClients::Refused),
-            }
-        });
-        CredentialAnswer {
+    /// None where the client gets none that would do, and so is refused.
+    fn of(wanted: &CredentialWanted, stream: Option<&Stream>) -> Option<Self> {
+        let older_clients = stream.and_then(|stream| OlderClients::of(wanted, stream));
+        let answer = CredentialAnswer {
             name: wanted.downstream.name.to_string(),
-            is_asked_for: asked_for.is_some(),
+            is_asked_for: wanted.downstream.exchange.is_some(),
             scopes: (*wanted.scopes).clone(),
             needs: (*wanted.needs).clone(),
-            older_clients,
+            older_clients: None,
+        };
+        if !stream.is_some_and(|stream| stream.is_older_client) {
+            return Some(CredentialAnswer { older_clients, ..answer });
+        }
+        match older_clients {
+            None => Some(answer),
+            Some(OlderClients::ServerWide(scopes)) => Some(CredentialAnswer { scopes, ..answer }),
+            Some(OlderClients::Refused) => None,
         }
     }
 
@@ -342,6 +352,27 @@ impl CredentialAnswer {
             Some(OlderClients::Refused) => {
                 table.row("", &format!("{older} none, and so they are refused"))
             }
+        }
+    }
+}
+
+impl OlderClients {
+    /// None where they are no exception.
+    fn of(wanted: &CredentialWanted, stream: &Stream) -> Option<Self> {
+        let is_asked_for = |wanted: &&CredentialWanted| wanted.downstream.exchange.is_some();
+        let sent = stream.server_wide.as_ref().filter(is_asked_for);
+        match (sent, Some(wanted).filter(is_asked_for)) {
+            (None, None) => None,
+            (Some(sent), Some(wanted)) if Rc::ptr_eq(&sent.downstream, &wanted.downstream) => {
+                if sent.scopes == wanted.scopes {
+                    None
+                } else if wanted.server_wide {
+                    Some(OlderClients::ServerWide((*sent.scopes).clone()))
+                } else {
+                    Some(OlderClients::Refused)
+                }
+            }
+            _ => Some(OlderClients::Refused),
         }
     }
 }
@@ -372,12 +403,6 @@ impl Presented {
 }
 
 impl Response {
-    /// To a client whose operation takes a credential of its own, and is not known in time.
-    fn needs_hold() -> Self {
-        let denial = Denial::new(Code::ExchangeNeedsHold, "is not known in time");
-        Response::of(&denial.with_id(Some(Id::Integer(1))))
-    }
-
     /// Without what is of no interest: the type, and the id of a decision nobody made.
     fn of(denial: &Denial) -> Self {
         let LocalReply { status, headers, body } = denial.reply("");

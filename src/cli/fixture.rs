@@ -98,8 +98,7 @@ pub(super) struct Expectation {
 pub(super) struct ExpectedExchange {
     /// Name of the exchange.
     pub(super) name: String,
-    /// Scopes that are asked for, all of them, where the operation is known in time: not in
-    /// `stream` with a client older than 2026-07-28. `[]`: none.
+    /// Scopes that are asked for, all of them; `[]`: none.
     pub(super) scopes: Option<Vec<String>>,
 }
 

@@ -29,9 +29,9 @@ pub(crate) struct Exchange {
     /// `client_credentials`.
     #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) resource: Option<Vec<String>>,
-    /// `audience` of the request (RFC 8693 section 2.1), for the same profiles. With
-    /// `identity_chaining` it is the one issuer identifier of the second authorization server,
-    /// and needed.
+    /// `audience` of the request (RFC 8693 section 2.1). For `token_exchange`,
+    /// `client_credentials` and `identity_chaining`, which needs it: there it is the one issuer
+    /// identifier of the second authorization server.
     #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) audience: Option<Vec<String>>,
     /// Which scopes are asked for: those of the operation's rule (`per_operation`, the default),
