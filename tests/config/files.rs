@@ -107,10 +107,8 @@ fn the_readmes_example_is_valid() {
 #[test]
 fn the_examples_are_valid() {
     // Entra ID has no other type; its examples say what follows from that.
-    let odd = [
-        ("entra", "issuers.entra.token_types[0]"),
-        ("entra-obo", "issuers.entra.token_types[0]"),
-    ];
+    let odd =
+        [("entra", "issuers.entra.token_types[0]"), ("entra-obo", "issuers.entra.token_types[0]")];
     let mut examples = Vec::new();
     for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
         let folder = folder.unwrap();
