@@ -219,6 +219,9 @@ function problemOf({ response, record, told, sees }, { expect = 'allow', answer,
   if (record.outcome !== (allowed ? 'allow' : 'deny')) return `${record.outcome}, ${record.code}`;
   if (!allowed && ![record.policy_reason, record.code].includes(expect)) return `denied for ${record.policy_reason ?? record.code}`;
   if (allowed && told !== 200) return `answered ${told}`;
+  const body = JSON.stringify(response.body);
+  // Refusals of the MCP server are results, in JSON or in the text of an event.
+  if (allowed && /"isError\\?":true/.test(body)) return `the MCP server says ${body}`;
   if (answer !== undefined && told !== answer) return `answered ${told} instead of ${answer}`;
   for (const [name, value] of Object.entries(members)) {
     if (!has(record[name], value)) return `${name} is ${JSON.stringify(record[name])}`;
