@@ -19,6 +19,12 @@
 //! and with no more scopes than asked for, that names the actor and is not bound to a key that
 //! nobody here has. See [`Flaw`].
 //!
+//! # How long it lasts
+//! A credential serves until shortly before its end, and is asked for anew by one errand before
+//! that, while it still serves. A refusal is remembered for seconds, so that who mends it is not
+//! refused for what is done. Servers that fail in a row are not asked for a while; then one
+//! errand tries. What is remembered serves meanwhile.
+//!
 //! # Whose fault it is
 //! [`ExchangeError`] keeps apart what the caller can mend (its token is no longer good, its user
 //! has to do something), what it may not have (scopes, a target), what the operator has to mend
