@@ -300,6 +300,20 @@ impl Decision {
                 (mode, _) => (Outcome::Deny(one.graver(another)), mode),
             },
         };
+        self.obligations.credential =
+            match (self.obligations.credential.take(), other.obligations.credential) {
+                (Some(one), Some(another)) => {
+                    let both = one.and(another);
+                    // One request carries one credential, which shadow does not change. Who may
+                    // not do it at all is not told why else.
+                    if both.is_none() && self.proceeds() {
+                        (self.outcome, self.mode) =
+                            (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
+                    }
+                    both
+                }
+                (one, another) => one.or(another),
+            };
         // What is asked for belongs to the denial that decides.
         let step_up = match (decided_by_other, other.step_up) {
             (true, Some(step_up)) => Some(step_up),
@@ -313,19 +327,6 @@ impl Decision {
                 self.rules.push(rule);
             }
         }
-        self.obligations.credential =
-            match (self.obligations.credential, other.obligations.credential) {
-                (Some(one), Some(another)) => {
-                    let both = one.and(another);
-                    if both.is_none() {
-                        // One request carries one credential. Shadow cannot make it carry two.
-                        (self.outcome, self.mode) =
-                            (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
-                    }
-                    both
-                }
-                (one, another) => one.or(another),
-            };
         self.obligations.introspect = self.obligations.introspect.max(other.obligations.introspect);
         // One operation is counted once, however many objects it names.
         for rate in other.obligations.rates {
