@@ -238,13 +238,15 @@ impl Reason {
     }
 
     /// A denial that no token can mend outranks one that another token would, so that nobody
-    /// is sent for a token that would not help.
+    /// is sent for a token that would not help. That objects do not go together is told to those
+    /// only who may have each.
     pub(super) fn graver(self, other: Reason) -> Reason {
         let rank = |reason| match reason {
-            Reason::MissingScope | Reason::AgentMissingScope => 0,
-            Reason::StepUp => 1,
-            Reason::DpopRequired | Reason::CertificateRequired => 2,
-            _ => 3,
+            Reason::CredentialsDiffer => 0,
+            Reason::MissingScope | Reason::AgentMissingScope => 1,
+            Reason::StepUp => 2,
+            Reason::DpopRequired | Reason::CertificateRequired => 3,
+            _ => 4,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -304,8 +306,7 @@ impl Decision {
             match (self.obligations.credential.take(), other.obligations.credential) {
                 (Some(one), Some(another)) => {
                     let both = one.and(another);
-                    // One request carries one credential, which shadow does not change. Who may
-                    // not do it at all is not told why else.
+                    // One request carries one credential, which shadow does not change.
                     if both.is_none() && self.proceeds() {
                         (self.outcome, self.mode) =
                             (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
