@@ -27,6 +27,8 @@
 mod credential;
 mod error;
 mod profile;
+#[cfg(test)]
+mod scripted;
 mod settings;
 mod wish;
 
@@ -109,13 +111,15 @@ pub enum Origin {
 #[derive(Default)]
 pub struct Exchanger {
     exchanges: Vec<Exchange>,
+    #[cfg(test)]
+    script: Option<scripted::Script>,
 }
 
 impl Exchanger {
     /// One that has asked for nothing yet.
     #[must_use]
     pub fn new(exchanges: Vec<Exchange>) -> Self {
-        Exchanger { exchanges }
+        Exchanger { exchanges, ..Exchanger::default() }
     }
 
     /// The credential that is wanted. `waited` is the errand that the same request has waited
@@ -127,6 +131,10 @@ impl Exchanger {
         _waited: Option<Errand>,
         _host: &dyn Host,
     ) -> Outcome {
+        #[cfg(test)]
+        if let Some(script) = &mut self.script {
+            return script.answer(_wanted, _waited);
+        }
         Outcome::Refused(ExchangeError::Unavailable { reason: "not built", retry_after: None })
     }
 

@@ -383,7 +383,7 @@ fn every_credential(
 ) {
     every_case(least, |case, _| {
         let variation = Variation { exchanges: true, ..Variation::default() };
-        let policy = &self::policy(case.seed, &variation);
+        let policy = &policy(case.seed, &variation);
         let decision = case.decide(policy, &case.token);
         let wanted = decision.obligations.credential.as_ref().filter(|_| decision.proceeds());
         wanted.is_some_and(|wanted| holds(case, policy, wanted, policy.rule(&case.tool)))
