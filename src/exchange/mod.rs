@@ -39,6 +39,8 @@ mod memory;
 mod profile;
 mod protocol;
 mod queue;
+#[cfg(test)]
+mod scripted;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -125,6 +127,8 @@ pub enum Origin {
 #[derive(Debug, Default)]
 pub struct Exchanger {
     exchanges: Vec<LiveExchange>,
+    #[cfg(test)]
+    script: Option<scripted::Script>,
 }
 
 impl Exchanger {
@@ -142,7 +146,11 @@ impl Exchanger {
         let live = |(place, (name, protocol))| {
             LiveExchange::new(ExchangeId(place), name, protocol, numbers.clone())
         };
-        Exchanger { exchanges: exchanges.enumerate().map(live).collect() }
+        Exchanger {
+            exchanges: exchanges.enumerate().map(live).collect(),
+            #[cfg(test)]
+            script: None,
+        }
     }
 
     /// The credential that is wanted. `waited` is the errand that the same request has waited
@@ -154,6 +162,10 @@ impl Exchanger {
         waited: Option<Errand>,
         host: &dyn Host,
     ) -> Outcome {
+        #[cfg(test)]
+        if let Some(script) = &mut self.script {
+            return script.answer(wanted, waited);
+        }
         let ExchangeId(place) = wanted.exchange;
         let Some(exchange) = self.exchanges.get_mut(place) else {
             let reason = "the exchange is not configured";
