@@ -991,7 +991,17 @@ fn what_is_wrong_with_servers_and_rules_is_told() {
                 "/servers/3/tools/rules/0/scopes",
                 Some(json!([])),
                 &[
-                    "servers[3].tools.rules[0]: maps to no scopes, and exchanges.chain has no `server_scopes`: its credential would be good for all that the authorization server grants; give it `downstream_scopes`",
+                    "servers[3].tools.rules[0]: maps to no scopes, and exchanges.chain has no `server_scopes`: its credential would be good for all that the authorization server grants; give the rule `downstream_scopes`",
+                ],
+            ),
+            (
+                "/servers/3/tools/rules/0/workloads",
+                Some(json!([
+                    { "agents": ["bot"], "scopes": ["partner"] },
+                    { "agents": ["bot"], "permissions": ["Partner.Read"] }
+                ])),
+                &[
+                    "servers[3].tools.rules[0].workloads[1]: maps to no scopes, and exchanges.chain has no `server_scopes`: its credential would be good for all that the authorization server grants; give the rule `downstream_scopes`",
                 ],
             ),
             (
@@ -1072,6 +1082,11 @@ fn what_is_hardly_meant_is_warned_of() {
             "/servers/0/tools/rules/0/server_wide_exchange".to_owned(),
             json!(true),
             "servers[0].tools.rules[0].server_wide_exchange: is of no use with the `host_mode` `hold`, where each operation is known in time".to_owned(),
+        ),
+        (
+            "/servers/3/tools/rules/0/mode".to_owned(),
+            json!("shadow"),
+            "servers[3].tools.rules[0]: in shadow, callers without its scopes get a credential that is good for all that the authorization server grants; give it `downstream_scopes`, or its exchange `server_scopes`".to_owned(),
         ),
         (
             "/servers/-".to_owned(),
