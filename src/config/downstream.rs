@@ -316,6 +316,7 @@ pub(super) fn warn(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerVi
         notes.warn(&place, message);
     }
     if policy.terms.host_mode == HostMode::Stream
+        && server.takes_older_clients
         && let Some(rule) = rules().find(|rule| !suits_older_clients(server, &rule.rule))
     {
         let message = format!(

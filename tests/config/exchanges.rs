@@ -1123,12 +1123,24 @@ fn a_subscription_carries_one_credential() {
 #[test]
 fn rules_that_shut_older_clients_out_are_told_of_in_stream() {
     let shut_out = "servers[0]: in the `host_mode` `stream`, clients older than 2026-07-28 are refused what takes a credential of its own, such as by servers[0].tools.rules[0]; take `hold`, the `scopes` `per_server`, or `server_wide_exchange`";
-    let rules = |rule: Value| edited(plain(), "/servers/0/tools", Some(json!({ "rules": [rule] })));
+    let rules = |rule: Value| {
+        let document =
+            edited(plain(), "/servers/0/methods/allow", Some(json!(["initialize", "ping"])));
+        edited(document, "/servers/0/tools", Some(json!({ "rules": [rule] })))
+    };
     for (document, expected) in [
         (rules(json!({ "names": ["a"], "scopes": ["docs.read"] })), &[shut_out][..]),
         (
             rules(json!({ "names": ["a"], "scopes": [], "downstream_scopes": ["docs.read"] })),
             &[shut_out],
+        ),
+        (
+            edited(
+                rules(json!({ "names": ["a"], "scopes": ["docs.read"] })),
+                "/servers/0/methods/allow",
+                Some(json!(["server/discover"])),
+            ),
+            &[],
         ),
         (rules(json!({ "names": ["a"], "scopes": [] })), &[]),
         (
