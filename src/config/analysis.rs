@@ -46,6 +46,8 @@ pub(super) struct ServerView {
     pub(super) scopes_supported: Vec<String>,
     /// By which exchange it gets its credential, where no rule says otherwise.
     pub(super) exchange: Option<Rc<Downstream>>,
+    /// Whether clients older than 2026-07-28 reach it.
+    pub(super) takes_older_clients: bool,
     /// Whether callers may subscribe to several resources at once.
     pub(super) takes_subscriptions: bool,
     pub(super) rules: Vec<RuleView>,

@@ -14,7 +14,7 @@ use super::rule_text::RuleText;
 use super::rules::Scene;
 use crate::exchange::ExchangeId;
 use crate::gate::HostMode;
-use crate::policy::{Downstream, DownstreamScopes, Rule};
+use crate::policy::{Downstream, DownstreamScopes, Mode, Rule};
 
 /// The exchanges of a document, by name, as servers and rules see them.
 pub(super) struct Exchanges(BTreeMap<String, KnownExchange>);
@@ -242,14 +242,21 @@ fn check_downstream_scopes(
 
 /// A rule whose own scopes are asked for, operation by operation.
 fn check_own_scopes(notes: &mut Notes, path: &str, text: &RuleText<'_>, exchange: &KnownExchange) {
-    let asks_for_none = text.scopes.is_empty() && text.any_scopes.is_none();
-    if asks_for_none && exchange.downstream.server_scopes.is_empty() {
+    let maps_to_none = text.scopes.is_empty() && text.any_scopes.is_none();
+    if exchange.downstream.server_scopes.is_empty() {
         let message = format!(
-            "maps to no scopes, and exchanges.{} has no `server_scopes`: its credential would be good for all that the authorization server grants; give it `downstream_scopes`",
+            "maps to no scopes, and exchanges.{} has no `server_scopes`: its credential would be good for all that the authorization server grants; give the rule `downstream_scopes`",
             exchange.name()
         );
-        notes.problem(path, message);
-    } else if !asks_for_none && exchange.profile == ExchangeProfile::EntraOnBehalfOf {
+        if maps_to_none {
+            notes.problem(path, &message);
+        }
+        let grants = text.workloads.unwrap_or_default().iter().enumerate();
+        for (index, _) in grants.filter(|(_, grant)| grant.scopes.is_empty()) {
+            notes.problem(format!("{path}.workloads[{index}]"), &message);
+        }
+    }
+    if !maps_to_none && exchange.profile == ExchangeProfile::EntraOnBehalfOf {
         let message = format!(
             "is needed: scopes of tokens have no resource, and so would be asked for as Microsoft Graph's; or exchanges.{} has the `scopes` `per_server`",
             exchange.name()
@@ -309,6 +316,7 @@ pub(super) fn warn(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerVi
         notes.warn(&place, message);
     }
     if policy.terms.host_mode == HostMode::Stream
+        && server.takes_older_clients
         && let Some(rule) = rules().find(|rule| !suits_older_clients(server, &rule.rule))
     {
         let message = format!(
@@ -316,6 +324,10 @@ pub(super) fn warn(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerVi
             rule.path
         );
         notes.warn(&place, message);
+    }
+    for rule in rules().filter(|rule| is_unbounded_in_shadow(server, &rule.rule)) {
+        let message = "in shadow, callers without its scopes get a credential that is good for all that the authorization server grants; give it `downstream_scopes`, or its exchange `server_scopes`";
+        notes.warn(&rule.path, message);
     }
     if server.takes_subscriptions {
         one_for_subscriptions(notes, policy, server);
@@ -344,6 +356,18 @@ fn one_for_subscriptions(notes: &mut Notes, policy: &PolicyView<'_>, server: &Se
         let message = "a subscription carries one credential: one that is also for what has another exchange is refused";
         notes.warn(format!("{}.exchange", rule.path), message);
     }
+}
+
+/// Whether a caller that a rule refuses, if only for the record, gets a credential for which no
+/// scopes are asked.
+fn is_unbounded_in_shadow(server: &ServerView, rule: &Rule) -> bool {
+    let downstream = rule.exchange.as_ref().or(server.exchange.as_ref());
+    rule.mode.unwrap_or(server.mode) == Mode::Shadow
+        && rule.downstream_scopes.is_none()
+        && downstream.is_some_and(|downstream| {
+            downstream.scopes == DownstreamScopes::PerOperation
+                && downstream.server_scopes.is_empty()
+        })
 }
 
 /// Whether the credential that a server has for everything does for a rule.

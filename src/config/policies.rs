@@ -280,7 +280,10 @@ impl<'d> Basis<'d> {
                 .map(|actors| (format!("{}.actors", text.delegation.0), actors)),
             scopes_supported: server.metadata.scopes_supported.clone(),
             exchange: settings.exchange.clone(),
-            takes_subscriptions: methods.iter().any(|m| m.matches("subscriptions/listen")),
+            takes_older_clients: methods.iter().any(|method| method.matches("initialize")),
+            takes_subscriptions: methods
+                .iter()
+                .any(|method| method.matches("subscriptions/listen")),
             rules: views,
             denials,
         });

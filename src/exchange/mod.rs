@@ -19,6 +19,12 @@
 //! and with no more scopes than asked for, that names the actor and is not bound to a key that
 //! nobody here has. See [`Flaw`].
 //!
+//! # How long it lasts
+//! A credential serves until shortly before its end, and is asked for anew by one errand before
+//! that, while it still serves. A refusal is remembered for seconds, so that who mends it is not
+//! refused for what is done. Servers that fail in a row are not asked for a while; then one
+//! errand tries. What is remembered serves meanwhile.
+//!
 //! # Whose fault it is
 //! [`ExchangeError`] keeps apart what the caller can mend (its token is no longer good, its user
 //! has to do something), what it may not have (scopes, a target), what the operator has to mend
@@ -33,6 +39,8 @@ mod memory;
 mod profile;
 mod protocol;
 mod queue;
+#[cfg(test)]
+mod scripted;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -119,6 +127,8 @@ pub enum Origin {
 #[derive(Debug, Default)]
 pub struct Exchanger {
     exchanges: Vec<LiveExchange>,
+    #[cfg(test)]
+    script: Option<scripted::Script>,
 }
 
 impl Exchanger {
@@ -136,7 +146,11 @@ impl Exchanger {
         let live = |(place, (name, protocol))| {
             LiveExchange::new(ExchangeId(place), name, protocol, numbers.clone())
         };
-        Exchanger { exchanges: exchanges.enumerate().map(live).collect() }
+        Exchanger {
+            exchanges: exchanges.enumerate().map(live).collect(),
+            #[cfg(test)]
+            script: None,
+        }
     }
 
     /// The credential that is wanted. `waited` is the errand that the same request has waited
@@ -148,6 +162,10 @@ impl Exchanger {
         waited: Option<Errand>,
         host: &dyn Host,
     ) -> Outcome {
+        #[cfg(test)]
+        if let Some(script) = &mut self.script {
+            return script.answer(wanted, waited);
+        }
         let ExchangeId(place) = wanted.exchange;
         let Some(exchange) = self.exchanges.get_mut(place) else {
             let reason = "the exchange is not configured";

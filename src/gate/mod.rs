@@ -573,7 +573,7 @@ impl Gate {
         let Decided { admitted, wanted, id, held, .. } = &decided;
         let (wanted, id) = (wanted.as_ref(), id.as_ref());
         if !held {
-            swap::check_sent(admitted.sent.as_ref(), wanted, admitted, id)?;
+            swap::check_sent(admitted.sent.as_ref(), wanted, admitted, id, host)?;
             return Ok(self.forward(decided, None, worker, host));
         }
         match self.obtain(admitted, wanted, id, waited, worker, host)? {

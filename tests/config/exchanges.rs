@@ -991,7 +991,17 @@ fn what_is_wrong_with_servers_and_rules_is_told() {
                 "/servers/3/tools/rules/0/scopes",
                 Some(json!([])),
                 &[
-                    "servers[3].tools.rules[0]: maps to no scopes, and exchanges.chain has no `server_scopes`: its credential would be good for all that the authorization server grants; give it `downstream_scopes`",
+                    "servers[3].tools.rules[0]: maps to no scopes, and exchanges.chain has no `server_scopes`: its credential would be good for all that the authorization server grants; give the rule `downstream_scopes`",
+                ],
+            ),
+            (
+                "/servers/3/tools/rules/0/workloads",
+                Some(json!([
+                    { "agents": ["bot"], "scopes": ["partner"] },
+                    { "agents": ["bot"], "permissions": ["Partner.Read"] }
+                ])),
+                &[
+                    "servers[3].tools.rules[0].workloads[1]: maps to no scopes, and exchanges.chain has no `server_scopes`: its credential would be good for all that the authorization server grants; give the rule `downstream_scopes`",
                 ],
             ),
             (
@@ -1074,6 +1084,11 @@ fn what_is_hardly_meant_is_warned_of() {
             "servers[0].tools.rules[0].server_wide_exchange: is of no use with the `host_mode` `hold`, where each operation is known in time".to_owned(),
         ),
         (
+            "/servers/3/tools/rules/0/mode".to_owned(),
+            json!("shadow"),
+            "servers[3].tools.rules[0]: in shadow, callers without its scopes get a credential that is good for all that the authorization server grants; give it `downstream_scopes`, or its exchange `server_scopes`".to_owned(),
+        ),
+        (
             "/servers/-".to_owned(),
             json!({
                 "resource": "https://other.example.com/mcp", "issuers": ["corp"],
@@ -1108,12 +1123,24 @@ fn a_subscription_carries_one_credential() {
 #[test]
 fn rules_that_shut_older_clients_out_are_told_of_in_stream() {
     let shut_out = "servers[0]: in the `host_mode` `stream`, clients older than 2026-07-28 are refused what takes a credential of its own, such as by servers[0].tools.rules[0]; take `hold`, the `scopes` `per_server`, or `server_wide_exchange`";
-    let rules = |rule: Value| edited(plain(), "/servers/0/tools", Some(json!({ "rules": [rule] })));
+    let rules = |rule: Value| {
+        let document =
+            edited(plain(), "/servers/0/methods/allow", Some(json!(["initialize", "ping"])));
+        edited(document, "/servers/0/tools", Some(json!({ "rules": [rule] })))
+    };
     for (document, expected) in [
         (rules(json!({ "names": ["a"], "scopes": ["docs.read"] })), &[shut_out][..]),
         (
             rules(json!({ "names": ["a"], "scopes": [], "downstream_scopes": ["docs.read"] })),
             &[shut_out],
+        ),
+        (
+            edited(
+                rules(json!({ "names": ["a"], "scopes": ["docs.read"] })),
+                "/servers/0/methods/allow",
+                Some(json!(["server/discover"])),
+            ),
+            &[],
         ),
         (rules(json!({ "names": ["a"], "scopes": [] })), &[]),
         (
