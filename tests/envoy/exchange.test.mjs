@@ -10,9 +10,9 @@ import { join } from 'node:path';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
+import { BACKEND } from '../../examples/demo/idp/backend.mjs';
 import { SECRET } from '../../examples/demo/idp/clients.mjs';
-import { TOKEN_EXCHANGE } from '../../examples/demo/idp/exchange.mjs';
-import { FAULTS, failWith, grants, recover } from '../../examples/demo/lib/admin.mjs';
+import { FAULTS, failWith, recover, tokenRequests } from '../../examples/demo/lib/admin.mjs';
 import { DEMO, PYTHON } from '../../examples/demo/lib/paths.mjs';
 import {
   LEGACY, MATRIX, MODERN, MODES, eventually, injectCredential, jose, openSession, resultText, rpcMessage, sleep, startFleet, whoami,
@@ -22,8 +22,7 @@ import { visit } from '../clients/sdk-v1.mjs';
 const packages = createRequire(join(DEMO, 'package.json'));
 const { Client, StreamableHTTPClientTransport } = await import(packages.resolve('@modelcontextprotocol/client'));
 
-/** The MCP server as the OAuth server knows it, and our client there. */
-const BACKEND = 'https://crm.internal.example/mcp';
+/** Our client at the OAuth server. */
 const CLIENT = 'countersign';
 
 /** How many first calls come at once. */
@@ -84,17 +83,13 @@ const caller = (stack, options = {}) => {
 
 /** Exchanges that the OAuth server was asked for meanwhile. */
 async function exchanges(stack, run) {
-  const count = async () => {
-    const { issued = 0, refused = 0 } = (await grants(stack.backends.admin))[TOKEN_EXCHANGE] ?? {};
-    return issued + refused;
-  };
-  const earlier = await count();
+  const earlier = await tokenRequests(stack.backends.servers.idp);
   await run();
-  return await count() - earlier;
+  return await tokenRequests(stack.backends.servers.idp) - earlier;
 }
 
 /** Makes the OAuth server's token endpoint slow. */
-const slow = (stack) => stack.idp('PUT', '/answers', { '/token': { delay: DELAY } });
+const slow = (stack) => failWith(stack.backends.servers.idp, { delay: DELAY });
 
 /** The tokens of all requests that reached the MCP server, in which `tokens` are nowhere. */
 async function tokensThatArrived(stack, ...tokens) {
@@ -115,7 +110,7 @@ describe('what goes on', async () => {
   for (const stack of fleet.stacks) {
     describe(stack.name, () => {
       beforeEach(() => stack.forget());
-      afterEach(() => recover(stack.backends.admin));
+      afterEach(() => recover(stack.backends.servers.idp));
 
       test('rfc8693_4_1: a token for the MCP server, which says for whom and who acts', async () => {
         const token = await caller(stack);
@@ -209,7 +204,7 @@ describe('what goes on', async () => {
           const [known, unknown] = [await caller(stack), await caller(stack)];
           // As many as it takes for every worker to know.
           await Promise.all(Array.from({ length: 20 }, () => whoami(stack, { token: known })));
-          await failWith(stack.backends.admin, '/token', fault);
+          await failWith(stack.backends.servers.idp, fault);
           await stack.forget();
           const response = await whoami(stack, { token: unknown });
           assert.ok([401, 403, 502, 503].includes(response.status), response.text);
@@ -217,7 +212,7 @@ describe('what goes on', async () => {
           await stack.assertNothingReached();
           assert.equal((await whoami(stack, { token: known })).status, 200);
 
-          await recover(stack.backends.admin);
+          await recover(stack.backends.servers.idp);
           await eventually('good again', async () => (await whoami(stack, { token: unknown })).status === 200, RECOVERY);
         });
       }
@@ -243,10 +238,10 @@ async function abandon(stack, token) {
     host, authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream',
     'content-length': body.length, ...Object.fromEntries(headers),
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  const before = (await stack.idp('GET', '/requests'))['/token'] ?? 0;
+  const before = await tokenRequests(stack.backends.servers.idp);
   const socket = connect({ host: hostname, port: Number(port) });
   socket.write(`POST /typescript/mcp HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
-  const asked = async () => ((await stack.idp('GET', '/requests'))['/token'] ?? 0) > before;
+  const asked = async () => await tokenRequests(stack.backends.servers.idp) > before;
   await eventually('the OAuth server is asked', asked, 5_000);
   socket.destroy();
 }
@@ -287,11 +282,11 @@ describe('who we are to the OAuth server', async () => {
 
   test('a wrong secret: 502, since nobody but the operator can mend it', async () => {
     const [stack] = fleet.stacks;
-    await failWith(stack.backends.admin, '/token', 'unauthorized');
+    await failWith(stack.backends.servers.idp, 'unauthorized');
     const response = await whoami(stack, { token: await caller(stack) });
     assert.equal(response.status, 502, response.text);
     assert.equal((await stack.recordOf(response)).code, 'exchange_client_rejected');
-    await recover(stack.backends.admin);
+    await recover(stack.backends.servers.idp);
   });
 });
 

@@ -3,10 +3,8 @@
 
 import { randomUUID } from 'node:crypto';
 
+import { BACKEND } from '../../examples/demo/idp/backend.mjs';
 import { jose, newKey, sign, startStub } from './support.mjs';
-
-/** The MCP server, as its own authorization server knows it. */
-export const BACKEND = 'https://crm.internal.example/mcp';
 
 /** Our client identifier there. */
 export const CLIENT = 'countersign';
