@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 impl TokenDigest {
-    pub(super) fn of(token: &str) -> Self {
+    pub(crate) fn of(token: &str) -> Self {
         TokenDigest(Sha256::digest(token).into())
     }
 

@@ -23,6 +23,9 @@ const ACR_VALUES = ['pwd', 'mfa'];
 /** RFC 7518 and RFC 8037 names of the algorithms that DPoP proofs may be signed with. */
 const DPOP_ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA', 'Ed25519'];
 
+/** How clients may authenticate. */
+const CLIENT_AUTHENTICATION = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'];
+
 /** What outlives a provider: sessions, grants, registered clients, opaque tokens, nonces. */
 export function createState() {
   return { adapter: createMemoryAdapter(), cookieKey: randomBytes(32).toString('base64url'), nonceSecret: randomBytes(32) };
@@ -44,6 +47,7 @@ export function createProvider({ issuer, resources, alg, keys, clients, state, r
     enabledJWA: {
       idTokenSigningAlgValues: [alg], introspectionSigningAlgValues: [alg], dPoPSigningAlgValues: DPOP_ALGORITHMS,
     },
+    clientAuthMethods: CLIENT_AUTHENTICATION,
     clientDefaults: { id_token_signed_response_alg: alg, introspection_signed_response_alg: alg },
     cookies: { keys: [state.cookieKey] },
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
@@ -71,6 +75,7 @@ export function createProvider({ issuer, resources, alg, keys, clients, state, r
       mTLS: {
         enabled: true,
         certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
         getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
         certificateAuthorized: (ctx) => ctx.socket.authorized,
         certificateSubjectMatches: (ctx, _property, expected) => (

@@ -26,39 +26,35 @@ function refusal(error, status = 400) {
 
 /**
  * Answers requests for `path` as `fault`, a name of `FAULTS` or what `Front.answers` takes, until
- * `recover`. `server` is one of `servers` of `startBackends`.
+ * `recover`. `admin` is the origin of the seam, here and below.
  */
-export function failWith(server, fault, path = new URL(server.tokenEndpoint).pathname) {
-  return ask(server, 'PUT', '/answers', { [path]: FAULTS[fault] ?? fault });
+export function failWith(admin, path, fault) {
+  return ask(admin, 'PUT', '/answers', { [path]: FAULTS[fault] ?? fault });
 }
 
 /** Answers as it should again. */
-export function recover(server) {
-  return ask(server, 'PUT', '/answers', {});
+export function recover(admin) {
+  return ask(admin, 'PUT', '/answers', {});
 }
 
-/** Requests at the token endpoint since it started, or since `forget`; those it failed included. */
-export async function tokenRequests(server) {
-  return (await ask(server, 'GET', '/requests'))[new URL(server.tokenEndpoint).pathname] ?? 0;
+/** Requests so far by path, also those it was told to fail. */
+export function requests(admin) {
+  return ask(admin, 'GET', '/requests');
 }
 
 /** Token requests that it really answered, by grant type: `{ issued, refused }`. */
-export function grants(server) {
-  return ask(server, 'GET', '/grants');
+export function grants(admin) {
+  return ask(admin, 'GET', '/grants');
 }
 
 /** Starts all counts again from nothing. */
-export async function forget(server) {
-  await ask(server, 'DELETE', '/requests');
-  await ask(server, 'DELETE', '/grants');
+export async function forget(admin) {
+  await ask(admin, 'DELETE', '/requests');
+  await ask(admin, 'DELETE', '/grants');
 }
 
-/** The token with which a caller comes; `wanted` see `vendors/`. */
-export async function vendorToken(server, wanted) {
-  return (await ask(server, 'POST', '/tokens', wanted)).access_token;
-}
-
-async function ask({ admin }, method, path, body) {
+/** What the seam answers; throws where it refuses. */
+export async function ask(admin, method, path, body) {
   const response = await fetch(admin + path, { method, body: body && JSON.stringify(body) });
   if (!response.ok) throw new Error(`admin: ${await response.text()}`);
   return response.json();

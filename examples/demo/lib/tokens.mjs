@@ -43,7 +43,7 @@ export async function userToken({ issuer, client, user, resource, scope, acr }) 
 
 /** An access token for the agent `client` in exchange for one that it was given (RFC 8693). */
 export function exchangeToken({ issuer, client, token, resource, scope }) {
-  return grant(`${issuer}/token`, client, exchangeOf(token, { resource, ...(scope && { scope }) }));
+  return grant(`${issuer}/token`, client, exchangeOf(token, { resource, scope }));
 }
 
 /** Parameters of an exchange of the access token `token` (RFC 8693, 2.1), with `more`. */
@@ -57,13 +57,14 @@ export function bearerOf(assertion, more) {
 }
 
 /**
- * Posts `parameters` (an array of values repeats one) to a token endpoint; `client` authenticates
- * with its secret in the header, nobody does when there is none. `tls` is of `post`.
+ * Posts `parameters` to a token endpoint: an array of values repeats one, undefined leaves it out.
+ * `client` authenticates with its secret in the header, nobody does when there is none. `tls` is
+ * of `post`.
  *
  * Returns `{ status, headers, body }`, whatever the answer is.
  */
 export async function askToken(endpoint, client, parameters, tls) {
-  const pairs = Object.entries(parameters).flatMap(([name, values]) => [values].flat().map((value) => [name, value]));
+  const pairs = Object.entries(parameters).flatMap(([name, values]) => [values ?? []].flat().map((value) => [name, value]));
   const { status, headers, text } = await post(endpoint, {
     headers: {
       ...(client && { authorization: `Basic ${btoa(`${client}:${SECRET}`)}` }),

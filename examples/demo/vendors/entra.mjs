@@ -3,7 +3,7 @@
 // "Microsoft Entra authentication and authorization error codes") for tests without a tenant. Environment:
 //   PORT        loopback port, default 9020
 //   ADMIN_PORT  loopback port of the admin seam (../idp/admin.mjs); default: none. Besides:
-//               POST /tokens { user, tenant?, acrs? } issues the token with which a caller comes
+//               POST /tokens { user, tenant?, acrs?, scp?, ttl? } issues the token with which a caller comes
 // One JSON line per request on standard output; tokens are never written.
 //
 // It authenticates apps by `client_secret` in the form, knows one API for the filter and one for the
@@ -80,11 +80,14 @@ async function onBehalfOf(tenant, form) {
   }
   if (use !== 'on_behalf_of') return failure('invalid_request', 900144, 'requested_token_use is not supported.');
 
-  const verified = await jwtVerify(assertion, createLocalJWKSet({ keys: keys.list.map(published) }), {
-    issuer: issuerOf(tenant),
-  }).catch(() => undefined);
-  if (!verified) return failure('invalid_grant', 50013, 'Assertion failed signature validation.');
-  const { payload: subject } = verified;
+  let subject;
+  try {
+    ({ payload: subject } = await jwtVerify(assertion, createLocalJWKSet({ keys: keys.list.map(published) }), { issuer: issuerOf(tenant) }));
+  } catch (error) {
+    return error.code === 'ERR_JWT_EXPIRED'
+      ? failure('invalid_grant', 500133, 'Assertion is not within its valid time range.')
+      : failure('invalid_grant', 50013, 'Assertion failed signature validation.');
+  }
   if (subject.aud !== FILTER_APP) return failure('invalid_grant', 500131, 'Assertion audience does not match the Client app presenting the assertion.');
   // Apps on their own have nobody on whose behalf: the documentation names client credentials for them.
   if (subject.idtyp === 'app') return failure('invalid_grant', 50027, 'JWT token is invalid or malformed.');
@@ -107,7 +110,8 @@ async function onBehalfOf(tenant, form) {
       claims: JSON.stringify({ access_token: { acrs: { essential: true, value: context } } }),
     });
   }
-  // All that the user has consented to at the app, whatever of it was asked for.
+  // Always all that the user has consented to at the app, whatever of it was asked for: what is
+  // asked for is what has to be consented to.
   const access = await token(tenant, subject.preferred_username, {
     aud: BACKEND_APP, azp: FILTER_APP, azpacr: '1', scp: consented.join(' '), ...(subject.acrs && { acrs: subject.acrs }),
   });
@@ -120,13 +124,16 @@ async function onBehalfOf(tenant, form) {
   }];
 }
 
-/** With which `user` calls the filter, through an agent. `acrs` are authentication contexts that were satisfied. */
-function callersToken({ user, tenant = TENANTS[0], acrs, scp = 'access_as_user' }) {
-  return token(tenant, user, { aud: FILTER_APP, azp: AGENT_APP, azpacr: '0', scp, ...(acrs && { acrs }) });
+/**
+ * With which `user` calls the filter, through an agent. `acrs` are authentication contexts that
+ * were satisfied, `ttl` is its lifetime in seconds.
+ */
+function callersToken({ user, tenant = TENANTS[0], acrs, scp = 'access_as_user', ttl }) {
+  return token(tenant, user, { aud: FILTER_APP, azp: AGENT_APP, azpacr: '0', scp, ...(acrs && { acrs: [acrs].flat() }) }, ttl);
 }
 
 /** An access token of version 2.0. */
-async function token(tenant, user, claims) {
+async function token(tenant, user, claims, ttl = LIFETIME) {
   const [key] = keys.list;
   return new SignJWT({
     iss: issuerOf(tenant),
@@ -141,7 +148,7 @@ async function token(tenant, user, claims) {
     ...claims,
   })
     .setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'JWT' })
-    .setIssuedAt().setNotBefore('0s').setExpirationTime(`${LIFETIME}s`)
+    .setIssuedAt().setNotBefore('0s').setExpirationTime(`${ttl}s`)
     .sign(await importJWK(key, key.alg));
 }
 
