@@ -33,6 +33,7 @@ pub(super) struct Entry {
 }
 
 impl TokenDigest {
+    /// That of this token.
     pub(crate) fn of(token: &str) -> Self {
         TokenDigest(Sha256::digest(token).into())
     }
