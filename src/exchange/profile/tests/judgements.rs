@@ -389,10 +389,36 @@ fn tokens_name_the_actor() {
         assert_flaw(read, flaw, &act);
     }
 
+    // The same name at another issuer is another party (RFC 8693 section 4.1).
+    let at = |issuer: &str, sub: &str| json!({"act": {"iss": issuer, "sub": sub}});
+    let evil = "https://evil.example";
+    for (profile, act, flaw) in [
+        (acting(Some(own_actor()), None), at(ISSUER, CLIENT), None),
+        (acting(Some(own_actor()), None), at(evil, CLIENT), no),
+        (acting(agent(), None), at(ISSUER, "agent"), None),
+        (acting(agent(), None), at(evil, "agent"), no),
+        (acting(Some(ActorToken::JwtSvid), None), at("https://spire.example", WORKLOAD), None),
+        (acting(None, Some(&["sa-1"])), at("https://other.example", "sa-1"), None),
+    ] {
+        assert_flaw(claimed(&profile, &request(&["docs.read"]), &act), flaw, &act);
+    }
+    // Another authorization server names the agent at the issuer of the token that it was shown.
+    let other = with(&at(ISSUER, "agent"), &json!({"iss": "https://as.example"}));
+    assert_flaw(claimed(&acting(agent(), None), &request(&["docs.read"]), &other), None, &other);
+
     let bot = Actor { subject: Some("bot".to_owned()), ..Actor::default() };
-    let delegated = Request::new(AccessToken { actors: vec![bot], ..caller() }, &["docs.read"]);
-    let act = json!({"act": {"sub": "bot"}});
-    assert_flaw(claimed(&acting(agent(), None), &delegated, &act), None, &act);
+    let elsewhere = Actor { issuer: Some("https://bots.example".to_owned()), ..bot.clone() };
+    for (actor, act, flaw) in [
+        (&bot, json!({"act": {"sub": "bot"}}), None),
+        (&bot, at(ISSUER, "bot"), None),
+        (&bot, at("https://bots.example", "bot"), no),
+        (&elsewhere, at("https://bots.example", "bot"), None),
+        (&elsewhere, at(evil, "bot"), no),
+    ] {
+        let caller = AccessToken { actors: vec![actor.clone()], ..caller() };
+        let delegated = Request::new(caller, &["docs.read"]);
+        assert_flaw(claimed(&acting(agent(), None), &delegated, &act), flaw, &act);
+    }
 
     // Where we do not know what we are called, only the configuration can say it.
     let injected = |actors| {
