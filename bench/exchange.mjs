@@ -24,7 +24,7 @@ export const EXCHANGE = {
 /** How many users call in turn. */
 export const USERS = 1000;
 
-/** Of so many calls of theirs one has a new token, as if each user made that many with one. */
+/** So many calls each user makes with one token. */
 export const CALLS_PER_TOKEN = 20;
 
 /** How many first calls of one user come at once. */
@@ -80,10 +80,12 @@ export class Users {
     return this.tokens;
   }
 
-  /** The tokens of the next `count` calls. */
+  /** The tokens of the next `count` calls, `newTokens(count)` of which are new. */
   next(count) {
     return Array.from({ length: count }, (_, index) => {
-      const user = this.turn++ % USERS;
+      // One user further in every round: else the same ones would always have the new tokens.
+      const user = (this.turn + Math.floor(this.turn / USERS)) % USERS;
+      this.turn += 1;
       if (index % CALLS_PER_TOKEN === 0) this.tokens[user] = this.newToken(user);
       return this.tokens[user];
     });

@@ -34,3 +34,18 @@ test('users come in turn, and so many of their tokens are new', () => {
   assert.equal(new Set(subjects).size, subjects.length);
   assert.equal(newTokens(200), 200 / CALLS_PER_TOKEN);
 });
+
+test('every user has a new token for every so many calls, and no user has more', () => {
+  const users = new Users(key);
+  const seen = new Set(users.everyone());
+  const renewals = new Map();
+  for (let call = 0; call < USERS * CALLS_PER_TOKEN; call += 200) {
+    for (const token of users.next(200).filter((each) => !seen.has(each))) {
+      const { sub } = claims(token);
+      seen.add(token);
+      renewals.set(sub, (renewals.get(sub) ?? 0) + 1);
+    }
+  }
+  assert.equal(renewals.size, USERS);
+  assert.deepEqual(new Set(renewals.values()), new Set([1]));
+});
