@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { BACKEND } from '../idp/backend.mjs';
+import { BACKEND_APP, TENANTS } from '../vendors/names.mjs';
 import { createCertificates } from './certificates.mjs';
 import { startEnvoy } from './envoy.mjs';
 import { DEMO, NODE, PYTHON } from './paths.mjs';
@@ -42,9 +43,8 @@ const SCOPES = {
   },
 };
 
-/** Tenant and apps of `vendors/entra.mjs`. */
-const ENTRA_TENANT = 'aaaaaaaa-1111-4111-8111-111111111111';
-const ENTRA_BACKEND = '22222222-2222-4222-8222-222222222222';
+/** The tenant of `vendors/entra.mjs` whose users come. */
+const [ENTRA_TENANT] = TENANTS;
 
 /**
  * The servers that issue tokens, by Envoy cluster: what starts them, where their paths are, and
@@ -73,7 +73,7 @@ const ISSUERS = {
     guard: (origin) => ({
       TOKEN_ISSUER: `${origin}/${ENTRA_TENANT}/v2.0`,
       TOKEN_JWKS: `${origin}/${ENTRA_TENANT}/discovery/v2.0/keys`,
-      TOKEN_AUDIENCE: ENTRA_BACKEND,
+      TOKEN_AUDIENCE: BACKEND_APP,
       TOKEN_TYPE: 'JWT',
       TOKEN_SCOPES: JSON.stringify(SCOPES.entra),
     }),

@@ -16,6 +16,7 @@ import { freePorts } from '../lib/ports.mjs';
 import { startProcess } from '../lib/process.mjs';
 import { askToken, flipSignature } from '../lib/tokens.mjs';
 import { auth0UserToken, entraUserToken } from '../lib/vendors.mjs';
+import { BACKEND_APP, FILTER_APP, TENANTS } from '../vendors/names.mjs';
 
 const directory = mkdtempSync(join(tmpdir(), 'countersign-vendors-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -36,8 +37,7 @@ async function start(name, ready) {
 }
 
 describe('Microsoft Entra ID, on behalf of', () => {
-  const [TENANT, OTHER_TENANT] = ['aaaaaaaa-1111-4111-8111-111111111111', 'bbbbbbbb-2222-4222-8222-222222222222'];
-  const [FILTER, BACKEND] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
+  const [TENANT, OTHER_TENANT] = TENANTS;
 
   let entra;
   before(async () => { entra = await start('entra', `/${TENANT}/discovery/v2.0/keys`); });
@@ -46,7 +46,7 @@ describe('Microsoft Entra ID, on behalf of', () => {
   const login = (user, more) => entraUserToken({ admin: entra.admin, user, ...more });
   const ask = (assertion, changes = {}, tenant = TENANT) => askToken(`${entra.origin}/${tenant}/oauth2/v2.0/token`, undefined, {
     grant_type: JWT_BEARER,
-    client_id: FILTER,
+    client_id: FILTER_APP,
     client_secret: SECRET,
     assertion,
     scope: 'api://crm/Records.Read',
@@ -67,12 +67,12 @@ describe('Microsoft Entra ID, on behalf of', () => {
     assert.equal(status, 200);
     assert.deepEqual([body.token_type, body.ext_expires_in], ['Bearer', body.expires_in]);
     const { payload } = await jwtVerify(body.access_token, createRemoteJWKSet(new URL(`${entra.origin}/${TENANT}/discovery/v2.0/keys`)), {
-      issuer: `${entra.origin}/${TENANT}/v2.0`, audience: BACKEND, typ: 'JWT', algorithms: ['RS256'],
+      issuer: `${entra.origin}/${TENANT}/v2.0`, audience: BACKEND_APP, typ: 'JWT', algorithms: ['RS256'],
     });
     const given = decodeJwt(caller);
-    assert.deepEqual([payload.ver, payload.idtyp, payload.azp, payload.tid, payload.oid], ['2.0', 'user', FILTER, TENANT, given.oid]);
+    assert.deepEqual([payload.ver, payload.idtyp, payload.azp, payload.tid, payload.oid], ['2.0', 'user', FILTER_APP, TENANT, given.oid]);
     assert.notEqual(payload.sub, given.sub);
-    assert.equal(given.aud, FILTER);
+    assert.equal(given.aud, FILTER_APP);
   });
 
   test('all that the user has consented to is in it, whatever was asked for', async () => {
@@ -111,7 +111,7 @@ describe('Microsoft Entra ID, on behalf of', () => {
   test('requests that are not as they should be', async () => {
     const caller = await login('amira');
     await refused(ask(caller, { client_secret: 'wrong' }), [401, 'invalid_client', 7000215]);
-    await refused(ask(caller, { client_id: BACKEND }), [400, 'unauthorized_client', 700016]);
+    await refused(ask(caller, { client_id: BACKEND_APP }), [400, 'unauthorized_client', 700016]);
     await refused(ask(caller, { requested_token_use: undefined }), [400, 'invalid_request', 900144]);
     await refused(ask(undefined), [400, 'invalid_request', 900144]);
     await refused(ask(caller, { grant_type: 'client_credentials' }), [400, 'unsupported_grant_type', 70003]);
@@ -198,7 +198,7 @@ describe('Auth0, Token Vault', () => {
     await refused(ask(caller, { subject_token_type: 'urn:ietf:params:oauth:token-type:saml2' }), 400, 'invalid_request');
     await refused(ask(caller, { requested_token_type: ACCESS_TOKEN }), 400, 'invalid_request');
     await refused(ask(caller, { connection: 'unheard-of' }), 400, 'invalid_request');
-    await refused(ask(flipSignature(caller)), 401, 'invalid_token');
+    await refused(ask(flipSignature(caller)), 401, 'invalid_grant');
     const { issued, refused: times } = (await grants(auth0.admin))[GRANT];
     assert.ok(issued > 0 && times > 0);
   });

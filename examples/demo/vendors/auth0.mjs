@@ -1,6 +1,7 @@
 // Stands for Auth0 with Token Vault. It is not Auth0: it is built from its documentation ("Token
 // Vault", "Access Token Exchange with Token Vault", "Token Vault token exchange" of the
-// Authentication API) for tests without a tenant. Environment:
+// Authentication API) for tests without a tenant. The latter names statuses of errors and not their
+// codes: those are what Auth0's other grants have. Environment:
 //   PORT        loopback port, default 9030
 //   API         identifier of the API of the filter, audience of callers' tokens, default https://filter.internal.example
 //   ADMIN_PORT  loopback port of the admin seam (../idp/admin.mjs); default: none. Besides:
@@ -20,11 +21,11 @@ import { ACCESS_TOKEN } from '../idp/uris.mjs';
 import { formOf, startVendor } from './vendor.mjs';
 
 /** The grant, and what it brings. */
-export const FEDERATED_CONNECTION = 'urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token';
-export const FEDERATED_TOKEN = 'http://auth0.com/oauth/token-type/federated-connection-access-token';
+const FEDERATED_CONNECTION = 'urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token';
+const FEDERATED_TOKEN = 'http://auth0.com/oauth/token-type/federated-connection-access-token';
 
 /** The Custom API client that is linked with the API of the filter. */
-export const FILTER_CLIENT = 'countersign-api';
+const FILTER_CLIENT = 'countersign-api';
 
 /** Connections that are enabled for Token Vault. */
 const CONNECTIONS = ['github'];
@@ -45,7 +46,7 @@ const origin = `http://127.0.0.1:${PORT}`;
 // With the slash.
 const issuer = `${origin}/`;
 
-/** Accounts by token of GitHub. */
+/** By token of GitHub that is still good: `{ account, expires }`, the latter in ms. */
 const issued = new Map();
 
 const { front } = startVendor({
@@ -79,13 +80,13 @@ async function tokenVault(form) {
   if (!CONNECTIONS.includes(connection)) return failure(400, 'invalid_request', 'The connection is not enabled.');
   const verified = await jwtVerify(token ?? '', createLocalJWKSet({ keys: keys.list.map(published) }), { issuer, audience: API })
     .catch(() => undefined);
-  if (!verified) return failure(401, 'invalid_token', 'The subject token is invalid.');
+  if (!verified) return failure(401, 'invalid_grant', 'The subject token is invalid or expired.');
   const user = verified.payload.sub.split('|')[1];
   const account = LINKED[user]?.[connection];
   if (!account) return failure(401, 'federated_connection_refresh_token_not_found', 'Federated connection Refresh Token not found.');
   // No JWT: nobody but GitHub can say what it is good for.
   const access = `gho_${randomBytes(27).toString('hex').slice(0, 36)}`;
-  issued.set(access, account);
+  issued.set(access, { account, expires: Date.now() + GITHUB_LIFETIME * 1000 });
   return [200, {
     access_token: access, scope: account.scope, expires_in: GITHUB_LIFETIME, issued_token_type: FEDERATED_TOKEN, token_type: 'Bearer',
   }];
@@ -93,7 +94,8 @@ async function tokenVault(form) {
 
 /** Whose token it is, and with `X-OAuth-Scopes` what for. */
 function githubUser(request) {
-  const account = issued.get(request.headers.authorization?.replace(/^(?:Bearer|token) /i, ''));
+  for (const [access, { expires }] of issued) if (expires < Date.now()) issued.delete(access);
+  const { account } = issued.get(request.headers.authorization?.replace(/^(?:Bearer|token) /i, '')) ?? {};
   if (!account) return [401, { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest', status: '401' }];
   return [200, { login: account.login, type: 'User' }, { 'x-oauth-scopes': account.scope.replaceAll(' ', ', ') }];
 }

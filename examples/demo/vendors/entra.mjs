@@ -17,21 +17,17 @@ import { SignJWT, createLocalJWKSet, importJWK, jwtVerify } from 'jose';
 import { SECRET } from '../idp/clients.mjs';
 import { Keys } from '../idp/keys.mjs';
 import { JWT_BEARER } from '../idp/uris.mjs';
+import { BACKEND_APP, FILTER_APP, TENANTS } from './names.mjs';
 import { digest, formOf, startVendor } from './vendor.mjs';
 
-/** Directories of two organisations (`tid`). */
-export const TENANTS = ['aaaaaaaa-1111-4111-8111-111111111111', 'bbbbbbbb-2222-4222-8222-222222222222'];
-
-/** The app of the filter, the one of the MCP server behind it, and an agent that people use. */
-export const FILTER_APP = '11111111-1111-4111-8111-111111111111';
-export const BACKEND_APP = '22222222-2222-4222-8222-222222222222';
-export const AGENT_APP = '33333333-3333-4333-8333-333333333333';
+/** The app of an agent that people use. */
+const AGENT_APP = '33333333-3333-4333-8333-333333333333';
 
 /** Application ID URI of the app of the MCP server, with which scopes of it begin. */
-export const BACKEND_URI = 'api://crm';
+const BACKEND_URI = 'api://crm';
 
 /** The permissions it has. */
-export const PERMISSIONS = ['Records.Read', 'Mail.Send', 'Records.Delete'];
+const PERMISSIONS = ['Records.Read', 'Mail.Send', 'Records.Delete'];
 
 /** What people have consented to, by person. */
 const CONSENT = { amira: PERMISSIONS, viktor: PERMISSIONS, nadia: ['Records.Read'], gita: [] };

@@ -31,11 +31,9 @@ export function startVendor({ name, port, keys, answer, more }) {
   return { front };
 }
 
-/** The parameters of a form, or of the JSON that some vendors take as well. */
+/** The parameters of a form. */
 export async function formOf(request) {
-  const text = (await request.toArray()).join('');
-  const json = request.headers['content-type']?.startsWith('application/json');
-  return json ? JSON.parse(text) : Object.fromEntries(new URLSearchParams(text));
+  return Object.fromEntries(new URLSearchParams((await request.toArray()).join('')));
 }
 
 /** An identifier that follows from `parts`, and says nothing of them. */
