@@ -97,12 +97,15 @@ export async function walk(name, { directory, modes = MODES }) {
 
 /**
  * What a configuration needs of the stack: `secrets`, variables with the secret of the demo's clients,
- * and `exchange` of `startBackends`, whose tokens the MCP server takes.
+ * and `exchange` of `startBackends`, whose tokens the MCP server takes. It takes those of one
+ * authorization server: a configuration with more is refused.
  */
-function needsOf({ exchanges = {} }) {
-  const [last] = Object.values(exchanges).map(({ cluster, then }) => then?.cluster ?? cluster).filter(Boolean);
+export function needsOf({ exchanges = {} }) {
+  const issuers = Object.values(exchanges).map(({ cluster, then }) => then?.cluster ?? cluster).filter(Boolean);
+  const [exchange, another] = new Set(issuers);
+  if (another) throw new Error(`the MCP server takes tokens of one authorization server, not of ${exchange} and ${another}`);
   const clients = Object.values(exchanges).flatMap(({ client, then }) => [client, then?.client]).filter(Boolean);
-  return { exchange: last, secrets: clients.map((client) => client.client_secret?.env).filter(Boolean) };
+  return { exchange, secrets: clients.map((client) => client.client_secret?.env).filter(Boolean) };
 }
 
 /** A bootstrap with who stands for a vendor in its place. */
