@@ -17,6 +17,8 @@ export const FAULTS = {
   invalid_scope: refusal('invalid_scope'),
   invalid_request: refusal('invalid_request'),
   access_denied: refusal('access_denied'),
+  /** Auth0's words for a client whose secret is not the right one. */
+  wrong_secret: refusal('access_denied', 401),
 };
 
 /** RFC 6749, 5.2. */
