@@ -66,7 +66,7 @@ use arrival::{
 use denials::{denial, refused, rejected, rejected_token, session_denial};
 use rates::Exceeded;
 use relay::{Reading, Refused, Relay, Viewer};
-use swap::{Obtained, Sent};
+use swap::{Obtained, Taken};
 use verdict::Verdict;
 
 use crate::audit::{Text, digest};
@@ -323,7 +323,8 @@ impl Gate {
         self.account.note(|record| record.server = Some(server.resource.clone()));
         let mut arrival = check_form(headers, end, &server, place, &worker.workloads)?;
         self.account.note(|record| {
-            record.revision = arrival.headers.revision().map(Text::new);
+            let revision = arrival.headers.revision();
+            record.revision = revision.filter(|it| !headers.is_credential_in(it)).map(Text::new);
             record.session = arrival.session_sent().map(|session| digest(session.as_bytes()));
         });
         if worker.host_mode == HostMode::Hold && !end && received.is_none() {
@@ -479,13 +480,8 @@ impl Gate {
                     effects,
                 ));
             }
-            // The body was shown meanwhile: resuming would release it undecided.
-            _ if hold.shown => {
-                let headers = HeadersAre::Held;
-                return Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()));
-            }
             Obtained::Ready(credential) => {
-                admitted.sent = wanted.map(|wanted| Sent {
+                admitted.taken = wanted.map(|wanted| Taken {
                     wanted: wanted.clone(),
                     server_wide: claimed.server_wide,
                     credential,
@@ -493,8 +489,13 @@ impl Gate {
             }
             Obtained::Nothing => {}
         }
+        // The body was shown meanwhile: resuming would release it undecided.
+        if hold.shown {
+            let headers = HeadersAre::Held;
+            return Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()));
+        }
         let operation = claimed.operation.as_ref();
-        let credential = admitted.sent.as_ref().map(|sent| &*sent.credential);
+        let credential = admitted.taken.as_ref().map(|taken| &*taken.credential);
         let effects = Effects {
             request_headers: self.request_edits(&admitted, operation, credential, worker),
             filter_state: told::in_filter_state(&admitted, operation, worker),
@@ -573,8 +574,12 @@ impl Gate {
         let Decided { admitted, wanted, id, held, .. } = &decided;
         let (wanted, id) = (wanted.as_ref(), id.as_ref());
         if !held {
-            swap::check_sent(admitted.sent.as_ref(), wanted, admitted, id)?;
+            swap::check_sent(admitted.taken.as_ref(), wanted, admitted, id)?;
             return Ok(self.forward(decided, None, worker, host));
+        }
+        let taken = admitted.taken.as_ref().filter(|taken| taken.is_for(wanted, host.now()));
+        if let Some(credential) = taken.map(|taken| Rc::clone(&taken.credential)) {
+            return Ok(self.forward(decided, Some(&credential), worker, host));
         }
         match self.obtain(admitted, wanted, id, waited, worker, host)? {
             Obtained::Nothing => Ok(self.forward(decided, None, worker, host)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use super::admitted::Admitted;
 use super::denials::exchange_denial;
@@ -25,13 +26,26 @@ pub(super) enum Obtained {
     Waits(Errand),
 }
 
-/// A credential that left with the headers of a request whose body was not read.
-pub(super) struct Sent {
+/// A credential that was taken for what the headers of a request claim, before its body was read.
+/// It left with them, unless they are held after all.
+pub(super) struct Taken {
     /// What was wanted of it.
     pub(super) wanted: CredentialWanted,
     /// Whether it was taken for the whole server, because nobody knew the operation.
     pub(super) server_wide: bool,
     pub(super) credential: Rc<Credential>,
+}
+
+impl Taken {
+    /// Whether it is what the operation takes, and still good.
+    pub(super) fn is_for(&self, wanted: Option<&CredentialWanted>, now: SystemTime) -> bool {
+        wanted.is_some_and(|wanted| {
+            Rc::ptr_eq(&self.wanted.downstream, &wanted.downstream)
+                && self.wanted.scopes == wanted.scopes
+                && self.credential.grants(&wanted.needs)
+                && self.credential.expires_at > now
+        })
+    }
 }
 
 /// Gets the credential that is wanted for a request, and says what to record of it.
@@ -91,7 +105,7 @@ pub(super) fn obtain(
 /// # Errors
 /// A denial when it is not.
 pub(super) fn check_sent(
-    sent: Option<&Sent>,
+    sent: Option<&Taken>,
     wanted: Option<&CredentialWanted>,
     admitted: &Admitted,
     id: Option<&Id>,
@@ -99,7 +113,7 @@ pub(super) fn check_sent(
     let wanted = wanted.filter(|wanted| wanted.downstream.exchange.is_some());
     let fits = match (sent, wanted) {
         (None, None) => true,
-        (Some(Sent { wanted: had, server_wide, credential }), Some(wanted)) => {
+        (Some(Taken { wanted: had, server_wide, credential }), Some(wanted)) => {
             let same_exchange = Rc::ptr_eq(&had.downstream, &wanted.downstream);
             let fits = had.scopes == wanted.scopes || (*server_wide && wanted.server_wide);
             if same_exchange && fits && !credential.grants(&wanted.needs) {
