@@ -3,8 +3,9 @@
 
 use crate::callers::{call_of, modern, modern_call_of};
 use crate::exchange::{
-    Caller, asked, assert_carries, assert_exchanges, assert_nothing_asked, assert_waits,
+    Caller, LIFE, asked, assert_carries, assert_exchanges, assert_nothing_asked, assert_waits,
     assert_went_with, exchanging, form, grant, grant_next, refuse, start, token_exchange,
+    with_members,
 };
 use crate::host::{HostFlag, Stream, Vm};
 use crate::support::{Lines, MODES, assert_refused, record, send, with};
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 
 /// The configuration in which the rule for `search` takes a credential for the whole server.
 fn lenient(mode: &str) -> Value {
-    let mut document = exchanging(mode, token_exchange());
+    let scopes = json!({ "server_scopes": ["docs.read", "server.use"] });
+    let mut document = exchanging(mode, with_members(token_exchange(), scopes));
     document["servers"][0]["tools"]["rules"][0]["server_wide_exchange"] = json!(true);
     document
 }
@@ -30,7 +32,7 @@ fn server_wide(vm: &Vm, caller: &Caller) -> String {
     let stream = send(vm, caller.lines(), r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     assert_waits(&stream);
     let callout = asked(vm);
-    assert_eq!(form(&callout)["scope"], "server.use");
+    assert!(form(&callout)["scope"].ends_with("server.use"));
     let credential = grant(vm, &callout);
     assert_went_with(&stream, &credential, "exchanged");
     credential
@@ -112,10 +114,11 @@ fn in_stream_older_clients_get_one_for_the_server_where_the_rule_permits_it() {
     let stream = caller.call_legacy(&vm, "search");
     assert_waits(&stream);
     let callout = asked(&vm);
-    assert_eq!(form(&callout)["scope"], "server.use");
+    assert_eq!(form(&callout)["scope"], "docs.read server.use");
     let credential = grant(&vm, &callout);
     assert_went_with(&stream, &credential, "exchanged");
-    assert_eq!(record(&stream)["exchange"]["scopes_asked"], json!(["server.use"]));
+    let asked = &record(&stream)["exchange"]["scopes_asked"];
+    assert_eq!(*asked, json!(["docs.read", "server.use"]));
     assert_went_with(&caller.call_legacy(&vm, "get_a"), &credential, "cached");
     // Clients of 2026-07-28 get the narrow one.
     let narrow = assert_exchanges(&vm, &caller, "search");
@@ -173,12 +176,11 @@ fn methods_without_an_object_take_the_servers_scopes() {
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
     let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-    let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     for (flag, mode) in MODES {
         let vm = start(flag, &exchanging(mode, token_exchange()));
         let caller = Caller::alice(&vm);
         let credential = server_wide(&vm, &caller);
-        for body in [ping, list, initialize, notification, response] {
+        for body in [ping, list, initialize, notification] {
             let stream = send(&vm, caller.lines(), body);
             assert_nothing_asked(&vm);
             assert!(stream.upstream().ended(), "{body}: {:?}", stream.downstream());
@@ -206,23 +208,31 @@ fn mcp_2026_07_28_notifications_and_lists_take_the_servers_scopes() {
         });
         let lines = with(caller.lines(), "mcp-protocol-version", "2026-07-28");
         let stream = send(&vm, with(lines, "mcp-method", "tools/list"), &list.to_string());
-        assert_went_with(&stream, &credential, "cached");
+        assert!(stream.upstream().ended(), "{:?}", stream.downstream());
+        assert_carries(&stream, &credential);
     }
 }
 
-/// A GET or DELETE of a session that the server knows by that id.
-fn in_session(vm: &Vm, caller: &Caller, method: &str) -> Stream {
+/// A session of the caller, by the id that the client has; the server knows it as `5a1c`.
+fn begin_session(vm: &Vm, caller: &Caller) -> String {
+    server_wide(vm, caller);
     let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
     let begun = send(vm, caller.lines(), initialize);
     let headers =
         [(":status", "200"), ("content-type", "application/json"), ("mcp-session-id", "5a1c")];
     begun.response_headers(headers, false);
-    let session = begun.downstream().header("mcp-session-id").unwrap().to_owned();
-    begun.finish();
+    begun.downstream().header("mcp-session-id").unwrap().to_owned()
+}
+
+/// A request without a body.
+fn bodiless(vm: &Vm, caller: &Caller, method: &str, session: Option<&str>) -> Stream {
     let mut lines: Lines = with(caller.lines(), ":method", method);
     lines.retain(|(name, _)| *name != "content-type");
+    if let Some(session) = session {
+        lines = with(lines, "mcp-session-id", session);
+    }
     let stream = vm.stream();
-    stream.request_headers(with(lines, "mcp-session-id", session), true);
+    stream.request_headers(lines, true);
     stream
 }
 
@@ -231,34 +241,25 @@ fn sessions_take_the_servers_scopes_in_every_mode() {
     for (flag, mode) in MODES {
         for method in ["GET", "DELETE"] {
             let vm = start(flag, &exchanging(mode, token_exchange()));
-            let caller = Caller::alice(&vm);
-            let credential = server_wide(&vm, &caller);
-            let stream = in_session(&vm, &caller, method);
-            assert_carries(&stream, &credential);
+            let [alice, bob] = ["alice", "bob"].map(|name| Caller::named(&vm, name));
+            let [hers, his] = [&alice, &bob].map(|caller| begin_session(&vm, caller));
+            let stream = bodiless(&vm, &alice, method, Some(&hers));
+            assert!(stream.upstream().ended(), "{:?}", stream.downstream());
+            assert!(stream.upstream().header("authorization").is_some());
             assert_eq!(stream.upstream().header("mcp-session-id"), Some("5a1c"));
-            assert!(stream.upstream().ended());
             // Without one in the cache they wait like all others.
-            vm.advance(crate::exchange::LIFE);
-            let stream = in_session_that_waits(&vm, &caller, method);
+            vm.advance(LIFE);
+            let stream = bodiless(&vm, &alice, method, Some(&hers));
             assert_waits(&stream);
             let credential = grant_next(&vm);
             assert_carries(&stream, &credential);
             assert!(stream.upstream().ended());
-            let other = in_session_that_waits(&vm, &Caller::named(&vm, "bob"), method);
+            let other = bodiless(&vm, &bob, method, Some(&his));
             assert_waits(&other);
             refuse(&vm, &asked(&vm), "access_denied");
             assert_refused(&other, "hold", 403, "exchange_denied");
         }
     }
-}
-
-/// The same without a session.
-fn in_session_that_waits(vm: &Vm, caller: &Caller, method: &str) -> Stream {
-    let mut lines: Lines = with(caller.lines(), ":method", method);
-    lines.retain(|(name, _)| *name != "content-type");
-    let stream = vm.stream();
-    stream.request_headers(lines, true);
-    stream
 }
 
 const OPENING: &str = "event: endpoint\r\ndata: /messages?session_id=5a1c\r\n\r\n";
@@ -271,10 +272,10 @@ fn http_sse_streams_and_messages_take_their_credentials() {
         document["servers"][0]["http_sse"] = json!({ "messages_path": "/messages" });
         let vm = start(flag, &document);
         let caller = Caller::alice(&vm);
-        let stream = in_session_that_waits(&vm, &caller, "GET");
+        let stream = bodiless(&vm, &caller, "GET", None);
         assert_waits(&stream);
         let callout = asked(&vm);
-        assert_eq!(form(&callout)["scope"], "server.use");
+        assert!(form(&callout)["scope"].ends_with("server.use"));
         let credential = grant(&vm, &callout);
         assert_carries(&stream, &credential);
         stream.response_headers([(":status", "200"), ("content-type", "text/event-stream")], false);
