@@ -106,9 +106,14 @@ impl Caller {
     }
 }
 
-/// The members of a form, which has none twice.
+/// The members of a form.
+pub(crate) fn pairs(callout: &Callout) -> Vec<(String, String)> {
+    form_urlencoded::parse(&callout.body).into_owned().collect()
+}
+
+/// The same, and none is there twice.
 pub(crate) fn form(callout: &Callout) -> BTreeMap<String, String> {
-    let pairs: Vec<(String, String)> = form_urlencoded::parse(&callout.body).into_owned().collect();
+    let pairs = pairs(callout);
     let members: BTreeMap<_, _> = pairs.iter().cloned().collect();
     assert_eq!(members.len(), pairs.len(), "{pairs:?}");
     members
