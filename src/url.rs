@@ -153,6 +153,14 @@ impl fmt::Display for Authority {
     }
 }
 
+/// Whether a text is an absolute URI (RFC 3986 section 4.3), of any scheme: it has no fragment.
+pub(super) fn is_absolute_uri(text: &str) -> bool {
+    let is_uri_byte = |byte| is_path_byte(byte) || b"[]".contains(&byte);
+    text.split_once(':').is_some_and(|(scheme, rest)| {
+        is_scheme(&scheme.to_ascii_lowercase()) && !rest.is_empty() && rest.bytes().all(is_uri_byte)
+    })
+}
+
 /// Why a path cannot be one that is compared byte for byte: another program on the way
 /// could take a second text for the same path.
 pub(super) fn ambiguity(path: &str) -> Option<&'static str> {

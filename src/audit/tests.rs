@@ -107,6 +107,13 @@ fn a_full_record_as_it_is_shipped() {
         revision: text("2026-07-28"),
         session: Some("s".to_owned()),
         scopes_required: list(&read),
+        exchange: Some(Exchange {
+            name: "docs-api".to_owned(),
+            outcome: "exchanged",
+            scopes_asked: list(&read),
+            scopes_granted: Some(list(&read)),
+            credential: Some("c".to_owned()),
+        }),
         source: text("192.0.2.1:4711"),
         request_id: text("r1"),
         trace_id: text("t1"),
@@ -133,9 +140,29 @@ fn a_full_record_as_it_is_shipped() {
             r#""introspection":"asked","#,
             r#""server":"https://mcp.example/mcp","http_method":"POST","method":"tools/call","#,
             r#""object":{"kind":"tool","name":"search"},"revision":"2026-07-28","session":"s","#,
-            r#""scopes_required":["docs.read"],"source":"192.0.2.1:4711","request_id":"r1","#,
+            r#""scopes_required":["docs.read"],"exchange":{"name":"docs-api","#,
+            r#""outcome":"exchanged","scopes_asked":["docs.read"],"#,
+            r#""scopes_granted":["docs.read"],"credential":"c"},"source":"192.0.2.1:4711","request_id":"r1","#,
             r#""trace_id":"t1","upstream_status":200,"decision_ms":1,"total_ms":2}"#,
         )
+    );
+}
+
+/// That nothing was granted is another thing than that nobody knows.
+#[test]
+fn an_exchange_says_what_is_known_of_it() {
+    let exchange = |outcome, scopes_granted| {
+        let name = "docs-api".to_owned();
+        let scopes_asked = Vec::new();
+        let exchange = Exchange { name, outcome, scopes_asked, scopes_granted, credential: None };
+        let record = Record { exchange: Some(exchange), ..bare() }.to_json();
+        let value: serde_json::Value = serde_json::from_str(&record).unwrap();
+        value.get("exchange").unwrap().to_string()
+    };
+    assert_eq!(exchange("injected", None), r#"{"name":"docs-api","outcome":"injected"}"#);
+    assert_eq!(
+        exchange("exchange_scope_refused", Some(Vec::new())),
+        r#"{"name":"docs-api","outcome":"exchange_scope_refused","scopes_granted":[]}"#
     );
 }
 

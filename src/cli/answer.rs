@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::gate::Rehearsal;
-use crate::policy::{Decision, Identity, Introspect, Mode, Outcome, Side};
-use crate::reply::{Denial, LocalReply};
+use crate::mcp::{Id, MODERN_VERSION};
+use crate::policy::{CredentialWanted, Decision, Identity, Introspect, Mode, Outcome, Side};
+use crate::reply::{Code, Denial, LocalReply};
 use crate::token::{SubjectKind, TokenError};
 
 /// What policy says, be it enforced or not.
@@ -46,6 +48,9 @@ pub(super) struct Answer {
     pub(super) introspect: Option<Introspect>,
     /// Ids of the rates that count the operation. Here they count nothing.
     pub(super) rates: Vec<String>,
+    /// The credential that goes to the server; none where the request does not go there, or
+    /// nothing is to replace the caller's token.
+    pub(super) exchange: Option<CredentialAnswer>,
     pub(super) candidate: Option<CandidateAnswer>,
     /// What the policy asked for.
     checks: Vec<Checked>,
@@ -53,6 +58,40 @@ pub(super) struct Answer {
     pub(super) caller: Option<Presented>,
     /// What the client is answered; nothing when the request goes on to the server.
     pub(super) response: Option<Response>,
+}
+
+/// How requests go on in `stream`.
+pub(super) struct Stream {
+    /// The credential of those that are not known in time: of clients older than 2026-07-28.
+    pub(super) server_wide: Option<CredentialWanted>,
+    /// Whether the client is one of these.
+    pub(super) is_older_client: bool,
+}
+
+/// The credential that goes to the server.
+#[derive(Debug, Serialize)]
+pub(super) struct CredentialAnswer {
+    /// Name of the exchange.
+    pub(super) name: String,
+    /// Whether it is asked for; otherwise the server's cluster has its own.
+    pub(super) is_asked_for: bool,
+    /// Scopes that are asked for.
+    pub(super) scopes: BTreeSet<String>,
+    /// Those without which the operation is refused.
+    needs: BTreeSet<String>,
+    /// What becomes of the operation in `stream` when its client is older than 2026-07-28: where
+    /// that is something else, and this client is not.
+    older_clients: Option<OlderClients>,
+}
+
+/// What becomes of operations that are not known in time.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum OlderClients {
+    /// They go on with the server's credential, which is for these scopes.
+    ServerWide(BTreeSet<String>),
+    /// They are refused.
+    Refused,
 }
 
 /// What the candidate policy says.
@@ -108,8 +147,8 @@ impl Answer {
         }
     }
 
-    /// To a caller that is known.
-    pub(super) fn of(rehearsal: Rehearsal, caller: Presented) -> Self {
+    /// To a caller that is known; `stream` says how requests go on in that mode.
+    pub(super) fn of(rehearsal: Rehearsal, caller: Presented, stream: Option<&Stream>) -> Self {
         let Rehearsal { policy, decision, checks, candidate, denial } = rehearsal;
         let checks = checks.into_iter().map(|check| Checked {
             name: check.name,
@@ -136,7 +175,16 @@ impl Answer {
             return Answer { reason, detail, ..common };
         };
         let (outcome, reason, side) = verdict(&decision);
+        let credential = decision.obligations.credential.clone();
+        let exchange = match credential.filter(|_| decision.proceeds()) {
+            None => None,
+            Some(wanted) => match CredentialAnswer::of(&wanted, stream) {
+                Some(credential) => Some(credential),
+                None => return common.needs_hold(decision, &wanted),
+            },
+        };
         Answer {
+            exchange,
             outcome,
             reason,
             side,
@@ -147,6 +195,25 @@ impl Answer {
             introspect: decision.obligations.introspect,
             rates: decision.obligations.rates.iter().map(|rate| rate.id.clone()).collect(),
             ..common
+        }
+    }
+
+    /// To a client whose operation takes a credential of its own, and is not known in time.
+    fn needs_hold(self, decision: Decision, wanted: &CredentialWanted) -> Self {
+        let CredentialWanted { downstream, scopes, .. } = wanted;
+        let reason = format!(
+            "takes a credential by exchange {}, for {}, and in `stream` is not known in time",
+            downstream.name,
+            listed(scopes)
+        );
+        let denial = Denial::new(Code::ExchangeNeedsHold, reason).with_id(Some(Id::Integer(1)));
+        Answer {
+            reason: Some(denial.code.as_str()),
+            detail: Some(denial.reason().to_owned()),
+            agent: decision.agent.map(|name| name.to_string()),
+            rules: decision.rules.into_iter().collect(),
+            response: Some(Response::of(&denial)),
+            ..self
         }
     }
 
@@ -188,6 +255,9 @@ impl Answer {
             }),
         );
         table.list("counted by", &self.rates);
+        if let Some(credential) = &self.exchange {
+            credential.write(&mut table);
+        }
         if let Some(CandidateAnswer { policy, outcome, reason, .. }) = &self.candidate {
             table.row("candidate", &format!("{policy}: {}", said(*outcome, *reason, None)));
         }
@@ -233,10 +303,76 @@ impl Answer {
             scopes: BTreeSet::new(),
             introspect: None,
             rates: Vec::new(),
+            exchange: None,
             candidate: None,
             checks: Vec::new(),
             caller: None,
             response: None,
+        }
+    }
+}
+
+impl CredentialAnswer {
+    /// None where the client gets none that would do, and so is refused.
+    fn of(wanted: &CredentialWanted, stream: Option<&Stream>) -> Option<Self> {
+        let older_clients = stream.and_then(|stream| OlderClients::of(wanted, stream));
+        let answer = CredentialAnswer {
+            name: wanted.downstream.name.to_string(),
+            is_asked_for: wanted.downstream.exchange.is_some(),
+            scopes: (*wanted.scopes).clone(),
+            needs: (*wanted.needs).clone(),
+            older_clients: None,
+        };
+        if !stream.is_some_and(|stream| stream.is_older_client) {
+            return Some(CredentialAnswer { older_clients, ..answer });
+        }
+        match older_clients {
+            None => Some(answer),
+            Some(OlderClients::ServerWide(scopes)) => Some(CredentialAnswer { scopes, ..answer }),
+            Some(OlderClients::Refused) => None,
+        }
+    }
+
+    fn write(&self, table: &mut Table) {
+        let CredentialAnswer { name, scopes, needs, .. } = self;
+        if self.is_asked_for {
+            table.row("credential", &format!("by exchange {name}, for {}", listed(scopes)));
+        } else {
+            table.row("credential", &format!("the cluster's own ({name})"));
+        }
+        if needs != scopes && !needs.is_empty() {
+            table.row("", &format!("of no use without {}", listed(needs)));
+        }
+        let older = format!("in stream, for clients older than {MODERN_VERSION}:");
+        match &self.older_clients {
+            None => {}
+            Some(OlderClients::ServerWide(asked)) => {
+                table.row("", &format!("{older} that for {}", listed(asked)));
+            }
+            Some(OlderClients::Refused) => {
+                table.row("", &format!("{older} none, and so they are refused"))
+            }
+        }
+    }
+}
+
+impl OlderClients {
+    /// None where they are no exception.
+    fn of(wanted: &CredentialWanted, stream: &Stream) -> Option<Self> {
+        let is_asked_for = |wanted: &&CredentialWanted| wanted.downstream.exchange.is_some();
+        let sent = stream.server_wide.as_ref().filter(is_asked_for);
+        match (sent, Some(wanted).filter(is_asked_for)) {
+            (None, None) => None,
+            (Some(sent), Some(wanted)) if Rc::ptr_eq(&sent.downstream, &wanted.downstream) => {
+                if sent.scopes == wanted.scopes {
+                    None
+                } else if wanted.server_wide {
+                    Some(OlderClients::ServerWide((*sent.scopes).clone()))
+                } else {
+                    Some(OlderClients::Refused)
+                }
+            }
+            _ => Some(OlderClients::Refused),
         }
     }
 }
@@ -277,6 +413,12 @@ impl Response {
             body: serde_json::from_slice(&body).unwrap_or_default(),
         }
     }
+}
+
+/// Scopes, as a sentence has them.
+fn listed(scopes: &BTreeSet<String>) -> String {
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    if scopes.is_empty() { "no scopes".to_owned() } else { scopes.join(" ") }
 }
 
 fn verdict(decision: &Decision) -> (Verdict, Option<&'static str>, Option<&'static str>) {

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::answer::{Answer, Presented};
+use super::answer::{Answer, Presented, Stream};
 use super::call::Call;
 use super::caller::Party;
 use super::files::{Unusable, read};
 use crate::config::{self, Secrets};
-use crate::gate::{Enforcement, Server};
-use crate::mcp::Target;
+use crate::gate::{Enforcement, HostMode, Server};
+use crate::mcp::{MODERN_VERSION, Target};
 use crate::token::{Authenticator, IssuerId};
 
 /// A configuration in force.
@@ -84,7 +84,12 @@ impl Deployment {
                     server.identity(&token, party.workload.as_ref(), &party.headers, now);
                 let rehearsal =
                     server.rehearse(&identity, &call.method, &call.params, call.revision);
-                Answer::of(rehearsal, Presented::of(&identity))
+                let is_stream = self.enforcement.host_mode == HostMode::Stream;
+                let stream = is_stream.then(|| Stream {
+                    server_wide: server.policies.in_force(now).0.server_credential(),
+                    is_older_client: call.revision != MODERN_VERSION,
+                });
+                Answer::of(rehearsal, Presented::of(&identity), stream.as_ref())
             }
         }
     }

@@ -87,6 +87,19 @@ pub(super) struct Expectation {
     pub(super) challenge: Option<String>,
     /// What the candidate policy says.
     pub(super) candidate: Option<Verdict>,
+    /// The credential that goes to the server in place of the caller's token.
+    #[schemars(extend("examples" = [{ "name": "docs", "scopes": ["docs.read"] }]))]
+    pub(super) exchange: Option<ExpectedExchange>,
+}
+
+/// What is expected of the credential that goes to the server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectedExchange {
+    /// Name of the exchange.
+    pub(super) name: String,
+    /// Scopes that are asked for, all of them; `[]`: none.
+    pub(super) scopes: Option<Vec<String>>,
 }
 
 /// What a caller sees in lists.

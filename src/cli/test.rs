@@ -258,6 +258,7 @@ fn expectation(text: &str) -> Result<Expectation, String> {
         status: None,
         challenge: None,
         candidate: None,
+        exchange: None,
     })
 }
 
@@ -281,6 +282,16 @@ fn differences(expected: &Expectation, got: &Answer) -> Vec<String> {
             "candidate",
             expected.candidate,
             got.candidate.as_ref().map(|candidate| candidate.outcome),
+        ),
+        difference(
+            "exchange",
+            expected.exchange.as_ref().map(|exchange| exchange.name.as_str()),
+            got.exchange.as_ref().map(|exchange| exchange.name.as_str()),
+        ),
+        difference(
+            "its scopes",
+            expected.exchange.as_ref().and_then(|exchange| set(&exchange.scopes)).as_ref(),
+            got.exchange.as_ref().map(|exchange| &exchange.scopes),
         ),
     ]
     .into_iter()

@@ -9,11 +9,13 @@ use std::rc::Rc;
 
 use super::agents::Catalogue;
 use super::compile::Notes;
-use super::document;
 use super::policies::Terms;
 use super::problem::{member, nearest};
 use super::scopes::ScopeTerms;
-use crate::policy::{Agent, AgentIdentifier, DenyRule, Mode, Pattern, Rule, RuleTable, Scopes};
+use super::{document, downstream};
+use crate::policy::{
+    Agent, AgentIdentifier, DenyRule, Downstream, Mode, Pattern, Rule, RuleTable, Scopes,
+};
 use crate::token::IssuerId;
 
 /// Most agents that one warning names.
@@ -42,8 +44,22 @@ pub(super) struct ServerView {
     /// Agents that may be the current actor, and where that is said.
     pub(super) actors: Option<(String, BTreeSet<String>)>,
     pub(super) scopes_supported: Vec<String>,
+    /// By which exchange it gets its credential, where no rule says otherwise.
+    pub(super) exchange: Option<Rc<Downstream>>,
+    /// Whether clients older than 2026-07-28 reach it.
+    pub(super) takes_older_clients: bool,
+    /// Whether callers may subscribe to several resources at once.
+    pub(super) takes_subscriptions: bool,
     pub(super) rules: Vec<RuleView>,
     pub(super) denials: Vec<DenyView>,
+}
+
+impl ServerView {
+    /// The exchanges that it and its rules name.
+    pub(super) fn exchanges(&self) -> impl Iterator<Item = &Rc<Downstream>> {
+        let by_rule = self.rules.iter().filter_map(|rule| rule.rule.exchange.as_ref());
+        self.exchange.iter().chain(by_rule)
+    }
 }
 
 /// What rules are for.
@@ -77,6 +93,7 @@ pub(super) fn warn(notes: &mut Notes, policies: &[PolicyView<'_>]) {
         for server in policy.servers {
             forbidden_rules(&mut found, server);
             unknown_tenants(&mut found, server, policy.terms);
+            downstream::warn(&mut found, policy, server);
             if let Some(agents) = &agents {
                 rules_for_nobody(&mut found, server, agents);
                 actors_without_act(&mut found, server, agents);
@@ -87,6 +104,9 @@ pub(super) fn warn(notes: &mut Notes, policies: &[PolicyView<'_>]) {
         }
         unasked_scopes(&mut found, policy, policies);
         notes.adopt(found, policy.path);
+    }
+    if let Some(policy) = policies.first() {
+        downstream::warn_unused(notes, policy.terms.exchanges, policies);
     }
 }
 

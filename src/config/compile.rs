@@ -7,11 +7,12 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use super::document::{AuditLog, Document, Span};
+use super::downstream::Exchanges;
 use super::policies::{Policies, Terms, Texts};
 use super::problem::{ConfigError, Problem, did_you_mean, member};
 use super::secrets::Secrets;
 use super::url::Url;
-use super::{Loaded, issuers, proofs, scopes, servers, sessions, workloads};
+use super::{Loaded, exchanges, issuers, proofs, scopes, servers, sessions, workloads};
 use crate::gate::{AuditSettings, Enforcement};
 
 /// Most issuers: each has keys in memory and a fetch of its own in every worker.
@@ -57,6 +58,7 @@ pub(super) fn compile(
 
     let grants = scopes::grants(&mut notes, &document.issuers, &known);
     let issuers = issuers::compile(&mut notes, document.issuers, &known, secrets);
+    let known_exchanges = Exchanges::known(&document.exchanges);
     let terms = Terms {
         known: &known,
         resources: document.servers.iter().map(|server| server.resource.clone()).collect(),
@@ -65,10 +67,15 @@ pub(super) fn compile(
             .as_ref()
             .map(|workloads| workloads.trust_domains.keys().cloned().collect()),
         grants,
+        exchanges: &known_exchanges,
         mode: document.mode,
+        host_mode: document.host_mode,
     };
     let (workload_identity, workload_sources) =
         workloads::compile(&mut notes, document.workload_identity, &document.servers);
+    let jwt_svid_header = workload_sources.jwt_svid_header.as_deref();
+    let scene = exchanges::Scene { secrets, jwt_svid_header };
+    let exchanges = exchanges::compile(&mut notes, document.exchanges, &scene);
     let texts = Texts {
         agents: document.agents.as_ref(),
         scopes: &document.scopes,
@@ -104,7 +111,7 @@ pub(super) fn compile(
         audit,
         session_keys,
         workloads: workload_sources,
-        exchanges: Vec::new(),
+        exchanges,
     };
     Ok(Loaded {
         enforcement,

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
-use rsa::pkcs1::RsaPrivateKeyRef;
-
 use super::compile::{Bounds, Notes};
-use super::document::{self, Client, ClientMethod, FromEnvironment, Span};
-use super::fetch;
+use super::document::{self, Span};
 use super::issuers::TENANT;
-use super::secrets::{Secrets, Value};
+use super::secrets::Secrets;
+use super::{client, fetch};
 use crate::host::Callout;
-use crate::token::{Algorithm, ClientAuthentication, Introspection, Secret, SigningKey};
+use crate::token::Introspection;
 
 /// A revoked token must stop working within minutes; who wants more has no use for asking.
 const MAX_CACHE: Duration = Duration::from_secs(5 * 60);
@@ -24,18 +21,6 @@ const MAX_NEGATIVE_CACHE: Duration = Duration::from_secs(60);
 
 /// Enough to keep a client that tries again and again from the issuer.
 const DEFAULT_NEGATIVE_CACHE: Duration = Duration::from_secs(5);
-
-/// Fewest bytes of an RSA modulus (RFC 7518 section 3.3: 2048 bits).
-const MIN_RSA_MODULUS: usize = 256;
-
-/// RFC 8017 appendix A.1.
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-
-/// RFC 5480 section 2.1.1, and its curves.
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
 /// How the issuer with this identifier is asked.
 pub(super) fn compile(
@@ -58,7 +43,13 @@ pub(super) fn compile(
     let cluster = Some(introspection.cluster);
     let endpoint =
         fetch::request(notes, path, "uri", &introspection.uri, cluster, introspection.timeout);
-    let client = client(notes, &format!("{path}.client"), introspection.client, issuer, secrets);
+    let authority = if issuer.contains(TENANT) {
+        Err("`{tid}` in `issuer` leaves open whom the assertion is for")
+    } else {
+        Ok(issuer)
+    };
+    let path = format!("{path}.client");
+    let client = client::compile(notes, &path, introspection.client, authority, secrets);
     Some(Introspection {
         endpoint: Callout { method: "POST", ..endpoint? },
         tokens: introspection.tokens,
@@ -67,184 +58,4 @@ pub(super) fn compile(
         max_age,
         negative_max_age,
     })
-}
-
-fn client(
-    notes: &mut Notes,
-    path: &str,
-    client: Client,
-    issuer: &str,
-    secrets: &Secrets,
-) -> Option<ClientAuthentication> {
-    let (method, used): (&str, &[&str]) = match client.method {
-        ClientMethod::ClientSecretBasic => ("client_secret_basic", &["client_id", "client_secret"]),
-        ClientMethod::ClientSecretPost => ("client_secret_post", &["client_id", "client_secret"]),
-        ClientMethod::PrivateKeyJwt => {
-            ("private_key_jwt", &["client_id", "key", "algorithm", "key_id", "audience"])
-        }
-        ClientMethod::TlsClientAuth => ("tls_client_auth", &["client_id"]),
-        ClientMethod::Injected => ("injected", &[]),
-    };
-    let given = [
-        ("client_id", client.client_id.is_some()),
-        ("client_secret", client.client_secret.is_some()),
-        ("key", client.key.is_some()),
-        ("algorithm", client.algorithm.is_some()),
-        ("key_id", client.key_id.is_some()),
-        ("audience", client.audience.is_some()),
-    ];
-    notes.only_for(path, &given, used, &format!("with `{method}`"));
-    let needed = used.iter().filter(|member| !["key_id", "audience"].contains(*member));
-    for member in needed {
-        if given.contains(&(*member, false)) {
-            notes.problem(format!("{path}.{member}"), format!("`{method}` needs it"));
-        }
-    }
-    let texts = [
-        ("client_id", &client.client_id),
-        ("key_id", &client.key_id),
-        ("audience", &client.audience),
-    ];
-    for (member, text) in texts {
-        if let Some(text) = text {
-            notes.text(&format!("{path}.{member}"), text);
-        }
-    }
-    if client.method == ClientMethod::Injected {
-        return Some(ClientAuthentication::Injected);
-    }
-
-    let secret = client.client_secret.and_then(|reference| {
-        client_secret(notes, &format!("{path}.client_secret"), &reference, secrets)
-    });
-    let key = client.key.zip(client.algorithm).and_then(|(reference, algorithm)| {
-        let pkcs8 = private_key(notes, path, &reference, algorithm, secrets)?;
-        Some(SigningKey { algorithm, key_id: client.key_id, pkcs8 })
-    });
-    let client_id = client.client_id?;
-    Some(match client.method {
-        ClientMethod::ClientSecretBasic => {
-            ClientAuthentication::ClientSecretBasic { client_id, secret: secret? }
-        }
-        ClientMethod::ClientSecretPost => {
-            ClientAuthentication::ClientSecretPost { client_id, secret: secret? }
-        }
-        ClientMethod::PrivateKeyJwt => {
-            if client.audience.is_none() && issuer.contains(TENANT) {
-                let message = "`{tid}` in `issuer` leaves open whom the assertion is for";
-                notes.problem(format!("{path}.audience"), message);
-            }
-            let audience = client.audience.unwrap_or_else(|| issuer.to_owned());
-            ClientAuthentication::PrivateKeyJwt { client_id, audience, key: key? }
-        }
-        ClientMethod::TlsClientAuth => ClientAuthentication::TlsClientAuth { client_id },
-        ClientMethod::Injected => ClientAuthentication::Injected,
-    })
-}
-
-fn client_secret(
-    notes: &mut Notes,
-    path: &str,
-    reference: &FromEnvironment,
-    secrets: &Secrets,
-) -> Option<Secret> {
-    match secrets.read(notes, path, reference)? {
-        Value::Known(secret) => {
-            // RFC 6749 appendix A.2.
-            if !secret.reveal().bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-                let message = "has a character that client secrets cannot have (RFC 6749 appendix A.2), such as a line break at its end";
-                notes.problem(path, format!("the value of `{}` {message}", reference.env));
-            }
-            Some(secret)
-        }
-        #[cfg(not(target_arch = "wasm32"))]
-        Value::Assumed => Some(Secret::new(String::new())),
-    }
-}
-
-/// The DER of a key that the host can sign with.
-fn private_key(
-    notes: &mut Notes,
-    path: &str,
-    reference: &FromEnvironment,
-    algorithm: Algorithm,
-    secrets: &Secrets,
-) -> Option<Vec<u8>> {
-    let Some(kind) = KeyKind::of(algorithm) else {
-        let message =
-            "Envoy cannot sign with it; take one of ES256, ES384, ES512, RS256, RS384, RS512";
-        notes.problem(format!("{path}.algorithm"), message);
-        return None;
-    };
-    let path = format!("{path}.key");
-    match secrets.read(notes, &path, reference)? {
-        Value::Known(pem) => match read_key(&pem, kind) {
-            Ok(der) => Some(der),
-            Err(reason) => {
-                notes.problem(path, format!("the value of `{}` {reason}", reference.env));
-                None
-            }
-        },
-        #[cfg(not(target_arch = "wasm32"))]
-        Value::Assumed => Some(Vec::new()),
-    }
-}
-
-/// The keys of a signature algorithm.
-enum KeyKind {
-    Curve(ObjectIdentifier),
-    Rsa,
-}
-
-impl KeyKind {
-    fn of(algorithm: Algorithm) -> Option<Self> {
-        match algorithm {
-            Algorithm::Es256 => Some(KeyKind::Curve(P256)),
-            Algorithm::Es384 => Some(KeyKind::Curve(P384)),
-            Algorithm::Es512 => Some(KeyKind::Curve(P521)),
-            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => Some(KeyKind::Rsa),
-            Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 | Algorithm::EdDsa => None,
-        }
-    }
-}
-
-/// Why a text is no key for an algorithm. Says nothing of the text.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-enum KeyError {
-    #[error(
-        "is no private key in PKCS #8 and PEM (`-----BEGIN PRIVATE KEY-----`); `openssl pkcs8 -topk8 -nocrypt` makes one"
-    )]
-    NotPkcs8,
-    #[error("is a key that the `algorithm` is not for")]
-    OtherAlgorithm,
-    #[error("is an RSA key below 2048 bits")]
-    WeakRsa,
-}
-
-fn read_key(pem: &Secret, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
-    let (label, der) =
-        SecretDocument::from_pem(pem.reveal().trim()).map_err(|_| KeyError::NotPkcs8)?;
-    if label != "PRIVATE KEY" {
-        return Err(KeyError::NotPkcs8);
-    }
-    let key = PrivateKeyInfoRef::try_from(der.as_bytes()).map_err(|_| KeyError::NotPkcs8)?;
-    match kind {
-        KeyKind::Curve(curve) => {
-            let curve_of_key = key.algorithm.parameters_oid().ok();
-            if key.algorithm.oid != EC || curve_of_key != Some(curve) {
-                return Err(KeyError::OtherAlgorithm);
-            }
-        }
-        KeyKind::Rsa => {
-            if key.algorithm.oid != RSA {
-                return Err(KeyError::OtherAlgorithm);
-            }
-            let key = RsaPrivateKeyRef::try_from(key.private_key.as_bytes())
-                .map_err(|_| KeyError::NotPkcs8)?;
-            if key.modulus.as_bytes().len() < MIN_RSA_MODULUS {
-                return Err(KeyError::WeakRsa);
-            }
-        }
-    }
-    Ok(der.as_bytes().to_vec())
 }

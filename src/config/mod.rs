@@ -7,9 +7,12 @@
 
 mod agents;
 mod analysis;
+mod client;
 mod compile;
 mod delegation;
 mod document;
+mod downstream;
+mod exchanges;
 mod fetch;
 mod http_sse;
 mod introspection;

@@ -8,12 +8,13 @@ use super::agents::Catalogue;
 use super::analysis::{self, Kind, PolicyView, ServerView};
 use super::compile::Notes;
 use super::document::{self, Agents, Lists, Policy, Scope, Server, ServerRules};
+use super::downstream::{Exchanges, KnownExchange};
 use super::issuers::{Known, KnownIssuer};
 use super::problem::member;
 use super::rules::{self, Ids, Scene};
 use super::scopes::{Grant, ScopeTerms};
 use super::{delegation, methods, rates};
-use crate::gate::{self, NamedPolicy, Rollback};
+use crate::gate::{self, HostMode, NamedPolicy, Rollback};
 use crate::policy::{Mode, ServerPolicy, Settings};
 use crate::token::Requirement;
 
@@ -28,8 +29,10 @@ pub(super) struct Terms<'t> {
     /// Trust domains whose workloads are known, where any are.
     pub(super) trust_domains: Option<BTreeSet<String>>,
     pub(super) grants: Vec<Grant>,
+    pub(super) exchanges: &'t Exchanges,
     /// The document's mode.
     pub(super) mode: Mode,
+    pub(super) host_mode: HostMode,
 }
 
 /// What the document says of policies, besides its servers.
@@ -57,6 +60,15 @@ pub(super) struct Compiled {
     pub(super) takes_unbound: bool,
     /// The same for certificates.
     pub(super) takes_uncertified: bool,
+    /// The header in which agents send a token of their own, where an exchange takes it.
+    pub(super) actor_header: Option<String>,
+}
+
+/// What is the same for all policies of one server.
+struct Common<'c> {
+    issuers: &'c [&'c KnownIssuer],
+    exchange: Option<&'c KnownExchange>,
+    terms: &'c Terms<'c>,
 }
 
 /// A policy, with what is the same on all servers.
@@ -127,7 +139,9 @@ impl<'d> Policies<'d> {
     ) -> Compiled {
         let text = ServerText::of(path, server, None, self.terms.mode);
         let [mut takes_unbound, mut takes_uncertified] = text.take_unbound();
-        let own = Rc::new(self.own.compile(notes, path, server, &text, issuers));
+        let exchange = self.terms.exchanges.named(notes, path, server.exchange.as_ref());
+        let common = Common { issuers, exchange, terms: self.terms };
+        let own = Rc::new(self.own.compile(notes, path, server, &text, &common));
         let mut policies = gate::Policies { own, ..gate::Policies::default() };
         for basis in &mut self.named {
             let Some((name, policy)) = basis.named else { continue };
@@ -139,7 +153,7 @@ impl<'d> Policies<'d> {
             let compiled = if is_own {
                 Rc::clone(&policies.own)
             } else {
-                Rc::new(basis.compile(notes, path, server, &text, issuers))
+                Rc::new(basis.compile(notes, path, server, &text, &common))
             };
             let named = NamedPolicy { name: name.into(), policy: compiled };
             if self.candidate == Some(name) {
@@ -152,7 +166,10 @@ impl<'d> Policies<'d> {
                 policies.rollback = Some(Rollback { named, until });
             }
         }
-        Compiled { policies, takes_unbound, takes_uncertified }
+        let views = std::iter::once(&self.own).chain(&self.named).flat_map(|basis| &basis.views);
+        let views = views.filter(|view| view.path == path);
+        let actor_header = self.terms.exchanges.actor_header(notes, path, views);
+        Compiled { policies, takes_unbound, takes_uncertified, actor_header }
     }
 
     /// Warns of what is valid and cannot be meant.
@@ -215,14 +232,18 @@ impl<'d> Basis<'d> {
         path: &str,
         server: &Server,
         text: &ServerText<'_>,
-        issuers: &[&KnownIssuer],
+        common: &Common<'_>,
     ) -> ServerPolicy {
         let scene = Scene {
-            issuers,
+            issuers: common.issuers,
             has_dpop: server.dpop.mode != Requirement::Off,
             has_mtls: server.mtls.mode != Requirement::Off,
             catalogue: self.catalogue.as_deref(),
             scopes: &self.scopes,
+            exchanges: common.terms.exchanges,
+            exchange: common.exchange,
+            names_exchange: server.exchange.is_some(),
+            host_mode: common.terms.host_mode,
         };
         let methods =
             methods::compile(notes, &format!("{}.allow", text.methods.0), &text.methods.1.allow);
@@ -248,16 +269,21 @@ impl<'d> Basis<'d> {
             };
             notes.warn(path, "permits nothing: it has neither methods nor rules");
         }
-        let settings = self.settings(notes, server, text, issuers);
+        let settings = self.settings(notes, server, text, common);
         self.views.push(ServerView {
             path: path.to_owned(),
             resource: server.resource.clone(),
-            issuers: issuers.iter().map(|issuer| issuer.id).collect(),
+            issuers: common.issuers.iter().map(|issuer| issuer.id).collect(),
             mode: settings.mode,
             takes_unknown_agents: settings.takes_unknown_agents,
             actors: (settings.delegation.actors.clone())
                 .map(|actors| (format!("{}.actors", text.delegation.0), actors)),
             scopes_supported: server.metadata.scopes_supported.clone(),
+            exchange: settings.exchange.clone(),
+            takes_older_clients: methods.iter().any(|method| method.matches("initialize")),
+            takes_subscriptions: methods
+                .iter()
+                .any(|method| method.matches("subscriptions/listen")),
             rules: views,
             denials,
         });
@@ -269,7 +295,7 @@ impl<'d> Basis<'d> {
         notes: &mut Notes,
         server: &Server,
         text: &ServerText<'_>,
-        issuers: &[&KnownIssuer],
+        common: &Common<'_>,
     ) -> Settings {
         let catalogue = self.catalogue.as_deref();
         let mut settings = Settings {
@@ -281,6 +307,7 @@ impl<'d> Basis<'d> {
             scopes: Rc::clone(&self.scopes.scopes),
             rates: rates::compile(notes, &text.rates.0, text.rates.1),
             lists_attainable: server.lists == Lists::Attainable,
+            exchange: common.exchange.map(|exchange| Rc::clone(exchange.downstream())),
             ..Settings::default()
         };
         let (path, delegation) = &text.delegation;
@@ -293,7 +320,7 @@ impl<'d> Basis<'d> {
             let message = "is the server's, whichever policy is in force; leave it out";
             notes.problem(format!("{path}.instance_header"), message);
         }
-        delegation::context(notes, path, context, issuers, header, &mut settings);
+        delegation::context(notes, path, context, common.issuers, header, &mut settings);
         settings
     }
 }

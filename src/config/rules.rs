@@ -9,11 +9,12 @@ use super::agents::{self, Catalogue};
 use super::analysis::{DenyView, Kind, RuleView};
 use super::compile::{Bounds, Notes};
 use super::document::{self, RuleBinding};
+use super::downstream::{self, Exchanges, KnownExchange, OfRule};
 use super::issuers::KnownIssuer;
 use super::rates;
 use super::rule_text::{DenyText, RuleText};
 use super::scopes::ScopeTerms;
-use crate::gate::StepUpChallenge;
+use crate::gate::{HostMode, StepUpChallenge};
 use crate::mcp::ParamHeader;
 use crate::policy::{
     DenyRule, DenyTable, ObjectRules, Pattern, Rule, RuleTable, StepUp, WorkloadGrant,
@@ -40,6 +41,12 @@ pub(super) struct Scene<'s> {
     pub(super) has_mtls: bool,
     pub(super) catalogue: Option<&'s Catalogue>,
     pub(super) scopes: &'s ScopeTerms,
+    pub(super) exchanges: &'s Exchanges,
+    /// The server's.
+    pub(super) exchange: Option<&'s KnownExchange>,
+    /// Whether the server names one, be it known or not.
+    pub(super) names_exchange: bool,
+    pub(super) host_mode: HostMode,
 }
 
 /// The ids of a server's rules, each with the place of its rule.
@@ -154,6 +161,8 @@ fn rule(
     let step_up = text.step_up.map(|text| step_up(notes, &at("step_up"), text, &issuers));
     let workloads = text.workloads.map(|grants| workloads(notes, &at("workloads"), grants, scene));
     check_demands(notes, path, text, scene);
+    let OfRule { exchange, downstream_scopes, server_wide_exchange } =
+        downstream::of_rule(notes, path, text, scene);
     Rule {
         id: id(notes, path, text.id, ids),
         scopes: set(Some(text.scopes)),
@@ -180,9 +189,9 @@ fn rule(
             })
             .unwrap_or_default(),
         mode: text.mode,
-        exchange: None,
-        downstream_scopes: None,
-        server_wide_exchange: false,
+        exchange,
+        downstream_scopes,
+        server_wide_exchange,
         param_headers: param_headers(notes, &at("param_headers"), text.param_headers),
     }
 }

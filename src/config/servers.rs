@@ -39,10 +39,14 @@ fn compile_one(
     policies: &mut Policies<'_>,
 ) -> Option<Server> {
     let issuers = issuers(notes, &format!("{path}.issuers"), &server.issuers, known);
-    let Compiled { policies, takes_unbound, takes_uncertified } =
+    let Compiled { policies, takes_unbound, takes_uncertified, actor_header } =
         policies.compile(notes, path, &server, &issuers);
     let instance_header =
         delegation::instance_header(notes, &format!("{path}.context"), &server.context, &issuers);
+    if let Some(header) = instance_header.as_ref().filter(|_| instance_header == actor_header) {
+        let message = format!("is also the header of agents' tokens: `{header}`");
+        notes.problem(format!("{path}.context.instance_header"), message);
+    }
     let task_binding = sessions::task_binding(notes, &format!("{path}.tasks"), &server);
     let opens_sessions = policies.any(|policy| policy.allows_method("initialize"));
     let dpop_path = format!("{path}.dpop");
@@ -81,7 +85,7 @@ fn compile_one(
         task_binding,
         policies,
         instance_header,
-        actor_token_header: None,
+        actor_token_header: actor_header,
         hides_objects: server.denied_objects == DeniedObjects::Hidden,
         step_up_challenges: issuers.iter().map(|issuer| (issuer.id, issuer.step_up)).collect(),
     })

@@ -78,8 +78,8 @@ pub(super) fn compile(
 }
 
 /// A header name that is the caller's to choose: nothing on the way reads, writes or removes
-/// such a header, and no server takes it for another one.
-pub(super) fn header_name(notes: &mut Notes, path: &str, name: &str) {
+/// such a header, and no server takes it for another one. `example` is one.
+pub(super) fn header_name(notes: &mut Notes, path: &str, name: &str, example: &str) {
     let is_name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let has_letter = name.bytes().any(|byte| byte.is_ascii_lowercase());
     if !has_letter || name.len() > MAX_HEADER_NAME || !name.bytes().all(is_name_byte) {
@@ -90,13 +90,14 @@ pub(super) fn header_name(notes: &mut Notes, path: &str, name: &str) {
         || OF_ENVOY.iter().any(|prefix| name.starts_with(prefix))
         || is_known_header(name)
     {
-        notes.problem(path, "has a meaning of its own; use another one, such as `x-jwt-svid`");
+        let message = format!("has a meaning of its own; use another one, such as `{example}`");
+        notes.problem(path, message);
     }
 }
 
 fn check_header(notes: &mut Notes, header: &str, servers: &[Server]) {
     let path = format!("{PATH}.jwt_svid_header");
-    header_name(notes, &path, header);
+    header_name(notes, &path, header, "x-jwt-svid");
     for (index, server) in servers.iter().enumerate() {
         if server.context.instance_header.as_deref() == Some(header) {
             let message = format!("is also the `context.instance_header` of servers[{index}]");

@@ -58,8 +58,9 @@ pub enum ExchangeError {
         /// Where accounts are linked, where that is configured.
         link_uri: Option<Rc<str>>,
     },
-    /// There is no user to act for, and the profile takes one.
-    #[error("the exchange is for users, and the caller is a workload")]
+    /// There is no user to act for, or none of a tenant whose endpoint could be asked, and the
+    /// profile takes one.
+    #[error("the exchange is for users, and the caller is a workload or of no tenant")]
     NoUser,
     /// The request did not bring the actor's token that the exchange takes.
     #[error("the request brought no token of the actor")]

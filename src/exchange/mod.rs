@@ -19,19 +19,34 @@
 //! and with no more scopes than asked for, that names the actor and is not bound to a key that
 //! nobody here has. See [`Flaw`].
 //!
+//! # How long it lasts
+//! A credential serves until shortly before its end, and is asked for anew by one errand before
+//! that, while it still serves. A refusal is remembered for seconds, so that who mends it is not
+//! refused for what is done. Servers that fail in a row are not asked for a while; then one
+//! errand tries. What is remembered serves meanwhile.
+//!
 //! # Whose fault it is
 //! [`ExchangeError`] keeps apart what the caller can mend (its token is no longer good, its user
 //! has to do something), what it may not have (scopes, a target), what the operator has to mend
 //! (our own client, the endpoint's configuration), and what mends itself (outages).
 
+mod circuit;
 mod credential;
 mod error;
+mod key;
+mod live;
+mod memory;
 mod profile;
+mod protocol;
+mod queue;
+#[cfg(test)]
+mod scripted;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::rc::Rc;
 
 pub use credential::{Credential, Scheme};
@@ -43,6 +58,9 @@ pub use settings::{
 
 use crate::host::{CalloutAnswer, CalloutId, Host};
 use crate::token::{AccessToken, SpiffeId, TokenDigest, Verified};
+use live::LiveExchange;
+use protocol::Protocol;
+use queue::Numbers;
 
 /// An exchange, by its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,16 +124,33 @@ pub enum Origin {
 }
 
 /// The exchanges of one worker.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Exchanger {
-    exchanges: Vec<Exchange>,
+    exchanges: Vec<LiveExchange>,
+    #[cfg(test)]
+    script: Option<scripted::Script>,
 }
 
 impl Exchanger {
     /// One that has asked for nothing yet.
     #[must_use]
     pub fn new(exchanges: Vec<Exchange>) -> Self {
-        Exchanger { exchanges }
+        let protocol = |profile| -> Box<dyn Protocol> { Box::new(profile) };
+        Exchanger::speaking(
+            exchanges.into_iter().map(|Exchange { name, profile }| (name, protocol(profile))),
+        )
+    }
+
+    fn speaking(exchanges: impl Iterator<Item = (Rc<str>, Box<dyn Protocol>)>) -> Self {
+        let numbers = Numbers::default();
+        let live = |(place, (name, protocol))| {
+            LiveExchange::new(ExchangeId(place), name, protocol, numbers.clone())
+        };
+        Exchanger {
+            exchanges: exchanges.enumerate().map(live).collect(),
+            #[cfg(test)]
+            script: None,
+        }
     }
 
     /// The credential that is wanted. `waited` is the errand that the same request has waited
@@ -123,17 +158,26 @@ impl Exchanger {
     /// wait.
     pub fn obtain(
         &mut self,
-        _wanted: &Wanted<'_>,
-        _waited: Option<Errand>,
-        _host: &dyn Host,
+        wanted: &Wanted<'_>,
+        waited: Option<Errand>,
+        host: &dyn Host,
     ) -> Outcome {
-        Outcome::Refused(ExchangeError::Unavailable { reason: "not built", retry_after: None })
+        #[cfg(test)]
+        if let Some(script) = &mut self.script {
+            return script.answer(wanted, waited);
+        }
+        let ExchangeId(place) = wanted.exchange;
+        let Some(exchange) = self.exchanges.get_mut(place) else {
+            let reason = "the exchange is not configured";
+            return Outcome::Refused(ExchangeError::Unavailable { reason, retry_after: None });
+        };
+        exchange.obtain(wanted, waited, host)
     }
 
     /// Starts what is wanted. Returns what has settled without an answer: wake who waits for it.
     #[must_use = "requests may wait for these"]
-    pub fn on_tick(&mut self, _host: &dyn Host) -> Vec<Errand> {
-        Vec::new()
+    pub fn on_tick(&mut self, host: &dyn Host) -> Vec<Errand> {
+        self.exchanges.iter_mut().flat_map(|exchange| exchange.on_tick(host)).collect()
     }
 
     /// Takes the answer of a callout. Returns what has settled by it; `None` when the callout is
@@ -141,20 +185,15 @@ impl Exchanger {
     #[must_use = "requests may wait for these"]
     pub fn on_callout(
         &mut self,
-        _id: CalloutId,
-        _answer: &CalloutAnswer,
-        _host: &dyn Host,
+        id: CalloutId,
+        answer: &CalloutAnswer,
+        host: &dyn Host,
     ) -> Option<Vec<Errand>> {
-        None
+        self.exchanges.iter_mut().find_map(|exchange| exchange.on_callout(id, answer, host))
     }
 
     /// Its configuration is replaced: what it counted of itself in metrics is taken back.
-    pub fn retire(&mut self, _host: &dyn Host) {}
-}
-
-/// Shows the exchanges, and nothing of what was exchanged.
-impl fmt::Debug for Exchanger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchanger").field("exchanges", &self.exchanges).finish_non_exhaustive()
+    pub fn retire(&mut self, host: &dyn Host) {
+        self.exchanges.iter_mut().for_each(|exchange| exchange.retire(host));
     }
 }

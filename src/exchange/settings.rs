@@ -16,6 +16,7 @@ pub struct Exchange {
 
 /// How a credential is had.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "few, and made once")]
 pub enum Profile {
     /// Token exchange (RFC 8693).
     TokenExchange(TokenExchange),
@@ -36,8 +37,8 @@ pub enum Profile {
 /// A token endpoint, and how we authenticate there.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
-    /// The request, without credentials and body. In its path, `{tid}` stands for the tenant of
-    /// the caller's token.
+    /// The request, without credentials and body. With [`OnBehalfOf`], `{tid}` in its path stands
+    /// for the tenant of the caller's token, and so it does in the audience of our assertion.
     pub request: Callout,
     /// How we authenticate.
     pub client: ClientAuthentication,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::admitted::Admitted;
 use super::server::Server;
-use super::step_up::{newer_token, step_up};
+use super::step_up::{interaction, newer_token, step_up};
 use super::verdict::Purpose;
 use crate::exchange::ExchangeError;
 use crate::host::{Host, HostError};
@@ -89,7 +91,7 @@ pub(super) fn refused(refusal: Refusal) -> Denial {
                 Some(Era::Modern) => &[MODERN_VERSION],
                 _ => &SUPPORTED_VERSIONS,
             };
-            Some(serde_json::json!({ "supported": supported, "requested": requested }))
+            Some(json!({ "supported": supported, "requested": requested }))
         }
         _ => None,
     };
@@ -112,6 +114,7 @@ pub(super) fn denial(
     let denied = match reason {
         Reason::StepUp => step_up(decision, server, identity, purpose, host),
         Reason::MethodNotAllowed => method_not_allowed(request.map(|(_, era)| era)),
+        Reason::CredentialsDiffer => not_together(),
         _ => another_token(reason, decision, server).unwrap_or_else(|| {
             // What is not answered cannot be answered as if the object did not exist.
             match request.filter(|_| server.hides_objects && names_object(&operation.target)) {
@@ -152,36 +155,66 @@ pub(super) fn rate_denial(verdict: Result<Verdict, HostError>, id: Option<&Id>) 
 /// When to try again after an authorization server failed, where nobody knows better.
 const EXCHANGE_RETRY: Duration = Duration::from_secs(5);
 
-/// The denial of an operation whose credential cannot be had. Blames who can mend it.
+/// The denial of an operation whose credential cannot be had by that exchange. Blames who can
+/// mend it.
 pub(super) fn exchange_denial(
     error: &ExchangeError,
+    exchange: &str,
     admitted: &Admitted,
     id: Option<&Id>,
+    host: &dyn Host,
 ) -> Denial {
-    let server = &admitted.arrival.server;
-    let code = match error {
+    let denied = |code| Denial::new(code, error.to_string());
+    let told = |code: Code, message: &str| {
+        denied(code).with_error(RpcError { message: message.to_owned(), ..code.rpc_error() })
+    };
+    let denial = match error {
         ExchangeError::Unavailable { retry_after, .. } => {
-            Code::ExchangeUnavailable(retry_after.unwrap_or(EXCHANGE_RETRY).into())
+            denied(Code::ExchangeUnavailable(retry_after.unwrap_or(EXCHANGE_RETRY).into()))
         }
-        ExchangeError::Overloaded => Code::Overloaded,
+        ExchangeError::Overloaded => denied(Code::Overloaded),
         ExchangeError::Unusable(_)
         | ExchangeError::ClientRejected
         | ExchangeError::TargetRejected
-        | ExchangeError::RequestRejected => Code::ExchangeFailed(error.code()),
-        ExchangeError::ScopeRefused
-        | ExchangeError::Denied
-        | ExchangeError::NoUser
-        | ExchangeError::NoActor
-        | ExchangeError::InteractionRequired { .. } => Code::ExchangeRefused(error.code()),
-        ExchangeError::SubjectRejected => Code::TokenInvalid(error.code()),
-        ExchangeError::NotLinked { .. } => Code::AccountNotLinked,
-    };
-    let denied = Denial::new(code, error.to_string()).with_id(id.cloned());
-    match error {
-        ExchangeError::SubjectRejected => {
-            denied.with_challenge(challenge(server, Some(ChallengeError::InvalidToken)))
+        | ExchangeError::RequestRejected => denied(Code::ExchangeFailed(error.code())),
+        ExchangeError::ScopeRefused | ExchangeError::Denied => {
+            denied(Code::ExchangeRefused(error.code()))
         }
-        _ => denied,
+        ExchangeError::NoUser => {
+            told(Code::ExchangeRefused(error.code()), "This takes a user, and there is none")
+        }
+        ExchangeError::NoActor => {
+            told(Code::ExchangeRefused(error.code()), "This takes a token of the agent")
+        }
+        ExchangeError::SubjectRejected => denied(Code::TokenInvalid(error.code())).with_challenge(
+            challenge(&admitted.arrival.server, Some(ChallengeError::InvalidToken)),
+        ),
+        ExchangeError::InteractionRequired { claims } => {
+            interaction(claims.as_ref(), exchange, admitted, host)
+        }
+        ExchangeError::NotLinked { connection, link_uri } => {
+            denied(Code::AccountNotLinked).with_error(not_linked(connection, link_uri.as_deref()))
+        }
+    };
+    denial.with_id(id.cloned())
+}
+
+/// What a user who has linked no account can do about it: in words, which clients show, and in
+/// data. `URLElicitationRequiredError` of MCP 2025-11-25 would have clients open the page, but is
+/// only for those that said at `initialize` that they can, and 2026-07-28 has no such error.
+fn not_linked(connection: &str, link_uri: Option<&str>) -> RpcError {
+    let code = Code::AccountNotLinked.rpc_error().code;
+    match link_uri {
+        Some(url) => RpcError {
+            code,
+            message: format!("No {connection} account is linked. Link one at {url} and try again"),
+            data: Some(json!({ "connection": connection, "url": url })),
+        },
+        None => RpcError {
+            code,
+            message: format!("No {connection} account is linked. Link one and try again"),
+            data: Some(json!({ "connection": connection })),
+        },
     }
 }
 
@@ -219,6 +252,16 @@ fn hidden(reason: Reason, target: &Target) -> Denial {
         _ => Code::ObjectHidden(reason.as_str()),
     };
     Denial::new(code, words(reason)).with_error(RpcError::new(-32602, unknown_object(target)))
+}
+
+/// Who may have each of the objects is told that not all of them go together.
+fn not_together() -> Denial {
+    let denial = not_permitted(Reason::CredentialsDiffer);
+    let error = RpcError {
+        message: "Not all of this can be had together; ask for less at once".to_owned(),
+        ..denial.code.rpc_error()
+    };
+    denial.with_error(error)
 }
 
 fn not_permitted(reason: Reason) -> Denial {

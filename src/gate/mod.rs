@@ -574,7 +574,7 @@ impl Gate {
         let Decided { admitted, wanted, id, held, .. } = &decided;
         let (wanted, id) = (wanted.as_ref(), id.as_ref());
         if !held {
-            swap::check_sent(admitted.taken.as_ref(), wanted, admitted, id)?;
+            swap::check_sent(admitted.taken.as_ref(), wanted, admitted, id, host)?;
             return Ok(self.forward(decided, None, worker, host));
         }
         let taken = admitted.taken.as_ref().filter(|taken| taken.is_for(wanted, host.now()));

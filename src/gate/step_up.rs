@@ -1,15 +1,23 @@
 //! Asking for better authentication, and not for ever.
 
+use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::admitted::Admitted;
 use super::denials::challenge;
 use super::server::{Server, StepUpChallenge};
 use super::verdict::Purpose;
 use crate::host::{Host, HostError};
 use crate::policy::{Decision, Identity, StepUp};
 use crate::rate::{self, Bucket, Verdict};
-use crate::reply::{Authentication, Challenge, ChallengeError, ClaimsRequest, Code, Denial};
-use crate::token::AccessToken;
+use crate::reply::{
+    Authentication, Challenge, ChallengeError, ClaimsRequest, Code, Denial, RpcError,
+};
+use crate::token::{AccessToken, SubjectKind};
+
+/// Most bytes of `claims` that an authorization server has clients bring back to it. They travel
+/// in a header, base64, and clients read some 8 KiB of headers; Entra ID sends about 100 bytes.
+const MAX_CLAIMS_LEN: usize = 4 * 1024;
 
 /// The denial of an operation for which the user has to authenticate again, or better: a
 /// challenge, unless nothing can be asked for, or it was asked for too often.
@@ -32,6 +40,41 @@ pub(super) fn step_up(
         Purpose::Record => Ok(Verdict::Taken),
     };
     counted(code, challenge, verdict)
+}
+
+/// The denial of an operation whose credential is not had before the user interacts with the
+/// authorization server: a challenge that brings the user there, unless the client would not know
+/// what to do, or was told too often. `claims` is what the authorization server wants to be asked.
+pub(super) fn interaction(
+    claims: Option<&Rc<str>>,
+    exchange: &str,
+    admitted: &Admitted,
+    host: &dyn Host,
+) -> Denial {
+    let (server, token) = (&admitted.arrival.server, &admitted.standing.token);
+    let challenged = match challenge_kind(token, server) {
+        _ if token.kind == SubjectKind::Workload => None,
+        // Section 4 has clients use its parameters where they are there: without, the user begins
+        // anew, and the authorization server knows what it wants.
+        StepUpChallenge::Rfc9470 => Some((
+            Code::StepUpRequired,
+            ChallengeError::InsufficientUserAuthentication(Authentication::default()),
+        )),
+        StepUpChallenge::Claims => claims
+            .filter(|claims| token.takes_claims_challenges && claims.len() <= MAX_CLAIMS_LEN)
+            .map(|claims| {
+                (Code::ClaimsRequired, ChallengeError::ClaimsOfIssuer(Rc::clone(claims)))
+            }),
+    };
+    let Some((code, error)) = challenged else {
+        let code = Code::ExchangeRefused("exchange_interaction_required");
+        let reason = "the user has to interact with the authorization server, and this client \
+                      cannot be asked for it";
+        let message = "The user has to sign in with the authorization server first".to_owned();
+        return Denial::new(code, reason).with_error(RpcError { message, ..code.rpc_error() });
+    };
+    let bucket = Bucket::of_step_up(&format!("exchange {exchange}"), &caller(server, token));
+    counted(code, challenge(server, Some(error)), rate::take(&[bucket], host))
 }
 
 /// The challenge that makes a client get a token issued from now on, if that is what its
@@ -100,8 +143,11 @@ fn challenge_kind(token: &AccessToken, server: &Server) -> StepUpChallenge {
 /// Who is challenged for what. A new token is the same caller.
 pub(super) fn bucket(decision: &Decision, server: &Server, token: &AccessToken) -> Bucket<'static> {
     let rules = decision.rules.join("\n");
-    let caller = [&token.issuer_url, &token.subject, &token.client_id, &server.resource];
-    Bucket::of_step_up(&rules, &caller.map(String::as_str))
+    Bucket::of_step_up(&rules, &caller(server, token))
+}
+
+fn caller<'a>(server: &'a Server, token: &'a AccessToken) -> [&'a str; 4] {
+    [&token.issuer_url, &token.subject, &token.client_id, &server.resource]
 }
 
 fn seconds(time: SystemTime) -> Option<u64> {

@@ -85,7 +85,7 @@ pub(super) fn obtain(
     );
     match outcome {
         Outcome::Ready(credential, _) if !credential.grants(&wanted.needs) => {
-            refuse(admitted, wanted, &ExchangeError::ScopeRefused, Some(&credential), id)
+            refuse(admitted, wanted, &ExchangeError::ScopeRefused, Some(&credential), id, host)
         }
         Outcome::Ready(credential, origin) => {
             let outcome = match origin {
@@ -96,7 +96,7 @@ pub(super) fn obtain(
             (Ok(Obtained::Ready(credential)), Some(record))
         }
         Outcome::Waits(errand) => (Ok(Obtained::Waits(errand)), None),
-        Outcome::Refused(error) => refuse(admitted, wanted, &error, None, id),
+        Outcome::Refused(error) => refuse(admitted, wanted, &error, None, id, host),
     }
 }
 
@@ -109,6 +109,7 @@ pub(super) fn check_sent(
     wanted: Option<&CredentialWanted>,
     admitted: &Admitted,
     id: Option<&Id>,
+    host: &dyn Host,
 ) -> Result<(), Denial> {
     let wanted = wanted.filter(|wanted| wanted.downstream.exchange.is_some());
     let fits = match (sent, wanted) {
@@ -117,7 +118,8 @@ pub(super) fn check_sent(
             let same_exchange = Rc::ptr_eq(&had.downstream, &wanted.downstream);
             let fits = had.scopes == wanted.scopes || (*server_wide && wanted.server_wide);
             if same_exchange && fits && !credential.grants(&wanted.needs) {
-                return Err(exchange_denial(&ExchangeError::ScopeRefused, admitted, id));
+                let error = ExchangeError::ScopeRefused;
+                return Err(exchange_denial(&error, &had.downstream.name, admitted, id, host));
             }
             same_exchange && fits
         }
@@ -126,9 +128,8 @@ pub(super) fn check_sent(
     if fits {
         return Ok(());
     }
-    let reason = "the operation takes a credential of its own, which in `stream` only clients of \
-                  2026-07-28 can be given in time: use `hold`, or let the rule have \
-                  `server_wide_exchange`";
+    let reason = "the operation takes a credential of its own, which in `stream` cannot be had in \
+                  time for this client: use `hold`, or let the rule have `server_wide_exchange`";
     Err(Denial::new(Code::ExchangeNeedsHold, reason).with_id(id.cloned()))
 }
 
@@ -143,9 +144,11 @@ fn refuse(
     error: &ExchangeError,
     credential: Option<&Credential>,
     id: Option<&Id>,
+    host: &dyn Host,
 ) -> (Result<Obtained, Denial>, Option<audit::Exchange>) {
     let record = record(wanted, error.code(), credential);
-    (Err(exchange_denial(error, admitted, id)), Some(record))
+    let denial = exchange_denial(error, &wanted.downstream.name, admitted, id, host);
+    (Err(denial), Some(record))
 }
 
 fn record(

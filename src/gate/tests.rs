@@ -16,6 +16,7 @@ mod decisions;
 mod denials;
 mod driver;
 mod evidence;
+mod exchange;
 mod forwarding;
 mod hold_check;
 mod http_sse;

@@ -34,6 +34,8 @@ pub(super) enum Asked<'c> {
         allowed: bool,
         /// Whether it comes before there is a session.
         opens_session: bool,
+        /// Whether it is about objects besides, which have cases of their own.
+        has_objects: bool,
     },
     /// A protected object.
     Object {
@@ -163,13 +165,21 @@ impl<'c> Case<'c> {
         self.settings.scopes.holds(self.token(), scope)
     }
 
-    /// Of the scopes of which one is enough: that which the caller has, else the first one of
-    /// use to its agent. A token that is asked for with the others must not lose it.
+    /// Whether the token says a scope, or one that it follows from. What roles and groups grant,
+    /// no authorization server knows of.
+    fn carries_scope(&self, scope: &str) -> bool {
+        self.settings.scopes.covers(&self.token().scopes, scope)
+    }
+
+    /// Of the scopes of which one is enough: that which the caller's token carries, or which its
+    /// roles and groups grant, else the first one of use to its agent. A token that is asked for
+    /// with the others must not lose it.
     fn scope_of_several(&self) -> Option<&'c String> {
         let any = &self.rule_for_user()?.any_scopes;
         let useful = || any.iter().filter(|scope| self.agent_may_use(scope));
-        let held = useful().find(|scope| self.holds_scope(scope));
-        held.or_else(|| useful().next()).or_else(|| any.first())
+        let carried = useful().find(|scope| self.carries_scope(scope));
+        let held = || useful().find(|scope| self.holds_scope(scope));
+        carried.or_else(held).or_else(|| useful().next()).or_else(|| any.first())
     }
 
     /// Of the grants to this workload, in the same way.
@@ -225,43 +235,36 @@ impl<'c> Case<'c> {
 
     /// The credential that the operation takes along, by its rule, else by the server.
     fn credential(&self) -> Option<CredentialWanted> {
+        // What is about objects takes along what they do.
+        if matches!(self.asked, Asked::Method { has_objects: true, .. }) {
+            return None;
+        }
         let rule = self.rule();
         let own = rule.and_then(|rule| rule.exchange.as_ref());
         let downstream = own.or(self.settings.exchange.as_ref())?;
-        let Some(rule) = rule else { return Some(CredentialWanted::of_server(downstream)) };
-        let mapped = rule.downstream_scopes.as_ref();
-        let scopes = match (downstream.scopes, mapped) {
-            (DownstreamScopes::PerServer, _) => Rc::clone(&downstream.server_scopes),
-            (DownstreamScopes::PerOperation, Some(mapped)) => Rc::clone(mapped),
-            (DownstreamScopes::PerOperation, None) => match self.carried_scopes() {
-                // Nothing would leave it to the authorization server.
-                carried if carried.is_empty() => Rc::clone(&downstream.server_scopes),
-                carried => Rc::new(carried),
+        let of_server = CredentialWanted::of_server(downstream);
+        // Where nothing is asked for, there are no scopes to ask for.
+        let Some(rule) = rule.filter(|_| downstream.exchange.is_some()) else {
+            return Some(of_server);
+        };
+        let mapped = rule.downstream_scopes.clone();
+        let (scopes, needs) = match downstream.scopes {
+            DownstreamScopes::PerServer => (of_server.scopes, mapped.unwrap_or_default()),
+            DownstreamScopes::PerOperation => match mapped.or_else(|| self.carried_scopes()) {
+                Some(scopes) => (Rc::clone(&scopes), scopes),
+                // To ask for none would leave it to the authorization server.
+                None => (of_server.scopes, of_server.needs),
             },
         };
-        let needs = match (downstream.scopes, mapped) {
-            (_, Some(mapped)) => Rc::clone(mapped),
-            (DownstreamScopes::PerOperation, None)
-                if !Rc::ptr_eq(&scopes, &downstream.server_scopes) =>
-            {
-                Rc::clone(&scopes)
-            }
-            (_, None) => Rc::default(),
-        };
-        Some(CredentialWanted {
-            downstream: Rc::clone(downstream),
-            scopes,
-            needs,
-            server_wide: rule.server_wide_exchange,
-        })
+        let server_wide = rule.server_wide_exchange;
+        Some(CredentialWanted { scopes, needs, server_wide, ..of_server })
     }
 
-    /// Of the scopes that the operation takes, those that the token itself carries, or others
-    /// that it has amount to. What roles and groups add, no authorization server knows of.
-    fn carried_scopes(&self) -> BTreeSet<String> {
-        let carried = &self.token().scopes;
-        let is_carried = |scope: &&String| self.settings.scopes.covers(carried, scope);
-        self.scopes().filter(is_carried).cloned().collect()
+    /// Of the scopes that the operation takes, those that the token itself carries, if any.
+    fn carried_scopes(&self) -> Option<Rc<BTreeSet<String>>> {
+        let carried = self.scopes().filter(|scope| self.carries_scope(scope));
+        let carried: BTreeSet<String> = carried.cloned().collect();
+        (!carried.is_empty()).then(|| Rc::new(carried))
     }
 }
 

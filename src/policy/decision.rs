@@ -238,13 +238,15 @@ impl Reason {
     }
 
     /// A denial that no token can mend outranks one that another token would, so that nobody
-    /// is sent for a token that would not help.
+    /// is sent for a token that would not help. That objects do not go together is told to those
+    /// only who may have each.
     pub(super) fn graver(self, other: Reason) -> Reason {
         let rank = |reason| match reason {
-            Reason::MissingScope | Reason::AgentMissingScope => 0,
-            Reason::StepUp => 1,
-            Reason::DpopRequired | Reason::CertificateRequired => 2,
-            _ => 3,
+            Reason::CredentialsDiffer => 0,
+            Reason::MissingScope | Reason::AgentMissingScope => 1,
+            Reason::StepUp => 2,
+            Reason::DpopRequired | Reason::CertificateRequired => 3,
+            _ => 4,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -300,6 +302,19 @@ impl Decision {
                 (mode, _) => (Outcome::Deny(one.graver(another)), mode),
             },
         };
+        self.obligations.credential =
+            match (self.obligations.credential.take(), other.obligations.credential) {
+                (Some(one), Some(another)) => {
+                    let both = one.and(another);
+                    // One request carries one credential, which shadow does not change.
+                    if both.is_none() && self.proceeds() {
+                        (self.outcome, self.mode) =
+                            (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
+                    }
+                    both
+                }
+                (one, another) => one.or(another),
+            };
         // What is asked for belongs to the denial that decides.
         let step_up = match (decided_by_other, other.step_up) {
             (true, Some(step_up)) => Some(step_up),
@@ -313,19 +328,6 @@ impl Decision {
                 self.rules.push(rule);
             }
         }
-        self.obligations.credential =
-            match (self.obligations.credential, other.obligations.credential) {
-                (Some(one), Some(another)) => {
-                    let both = one.and(another);
-                    if both.is_none() {
-                        // One request carries one credential. Shadow cannot make it carry two.
-                        (self.outcome, self.mode) =
-                            (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
-                    }
-                    both
-                }
-                (one, another) => one.or(another),
-            };
         self.obligations.introspect = self.obligations.introspect.max(other.obligations.introspect);
         // One operation is counted once, however many objects it names.
         for rate in other.obligations.rates {

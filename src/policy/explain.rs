@@ -32,14 +32,18 @@ pub struct Check {
 impl Check {
     /// A request method that came as a notification.
     pub(super) fn form() -> Self {
-        let reason = Reason::MethodNotAllowed;
-        Check {
-            name: "form",
-            reason,
-            side: reason.side(),
-            holds: false,
-            detail: "takes a request; there is a notification".to_owned(),
-        }
+        let detail = "takes a request; there is a notification";
+        Check::failed("form", Reason::MethodNotAllowed, detail)
+    }
+
+    /// Objects of one subscription that take credentials of different exchanges.
+    pub(super) fn credentials() -> Self {
+        let detail = "takes objects of one exchange; there are several";
+        Check::failed("credentials", Reason::CredentialsDiffer, detail)
+    }
+
+    fn failed(name: &'static str, reason: Reason, detail: &str) -> Self {
+        Check { name, reason, side: reason.side(), holds: false, detail: detail.to_owned() }
     }
 
     /// The conditions that are asked in a case: those that it is decided by.

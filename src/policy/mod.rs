@@ -152,7 +152,8 @@ impl ServerPolicy {
         }
     }
 
-    /// Whether anything is counted: operations, or challenges to step up.
+    /// Whether anything is counted: operations, or challenges to step up, which authorization
+    /// servers may ask for too.
     #[must_use]
     pub fn counts(&self) -> bool {
         let by_rule = |rule: &Rc<Rule>| !rule.rates.is_empty() || rule.step_up.is_some();
@@ -163,6 +164,7 @@ impl ServerPolicy {
             .any(|agents| agents.iter().any(|agent| agent.rate.is_some()));
         let tables = [&self.tools, &self.prompts, &self.resources];
         by_agent
+            || self.exchanges
             || !self.settings.rates.is_empty()
             || tables.iter().any(|rules| rules.allow.rules().any(by_rule))
     }
@@ -256,7 +258,11 @@ impl ServerPolicy {
         } else {
             checks.push(Check::form());
         }
-        Explanation { decision: self.decide(identity, operation, form), checks }
+        let decision = self.decide(identity, operation, form);
+        if decision.outcome == Outcome::Deny(Reason::CredentialsDiffer) {
+            checks.push(Check::credentials());
+        }
+        Explanation { decision, checks }
     }
 
     /// Whether a list shows an object to a caller: who may use it, or would only have to
@@ -316,7 +322,7 @@ impl ServerPolicy {
     /// own requests. They are open where sessions are: where `initialize` is allowed.
     #[must_use]
     pub fn decide_session(&self, identity: &Identity<'_>) -> Decision {
-        let mut case = self.method(identity, "initialize", &[]);
+        let mut case = self.method(identity, "initialize", &[], false);
         if let Asked::Method { opens_session, .. } = &mut case.asked {
             *opens_session = false;
         }
@@ -333,14 +339,14 @@ impl ServerPolicy {
     ) {
         let method = operation.method.as_str();
         match &operation.target {
-            Target::None => judge(&self.method(identity, method, &[])),
+            Target::None => judge(&self.method(identity, method, &[], false)),
             Target::Task(task) => {
-                judge(&self.method(identity, method, std::slice::from_ref(task)));
+                judge(&self.method(identity, method, std::slice::from_ref(task), false));
             }
             Target::Subscription { resources, tasks } => {
-                judge(&self.method(identity, method, tasks));
+                judge(&self.method(identity, method, tasks, !resources.is_empty()));
                 if !tasks.is_empty() {
-                    judge(&self.method(identity, "tasks/get", tasks));
+                    judge(&self.method(identity, "tasks/get", tasks, false));
                 }
                 for uri in resources {
                     judge(&self.object(identity, &Target::Resource(uri.clone()), tasks));
@@ -355,9 +361,10 @@ impl ServerPolicy {
         identity: &'c Identity<'c>,
         name: &'c str,
         tasks: &'c [String],
+        has_objects: bool,
     ) -> Case<'c> {
         let (allowed, opens_session) = (self.allows_method(name), name == "initialize");
-        self.case(identity, Asked::Method { name, allowed, opens_session }, tasks)
+        self.case(identity, Asked::Method { name, allowed, opens_session, has_objects }, tasks)
     }
 
     fn object<'c>(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::exchange::ExchangeId;
 use crate::token::{
     AccessToken, Actor, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, SubjectKind,
     Thumbprint, TokenId, Verified,
@@ -88,6 +89,21 @@ pub(super) fn token(scopes: &[&str]) -> AccessToken {
         authenticated_at: None,
         confirmation: Confirmation::default(),
     }
+}
+
+/// An exchange; `None` for one that asks for nothing.
+fn downstream(
+    name: &str,
+    exchange: Option<usize>,
+    scopes: DownstreamScopes,
+    server_scopes: &[&str],
+) -> Rc<Downstream> {
+    Rc::new(Downstream {
+        name: name.into(),
+        exchange: exchange.map(ExchangeId),
+        scopes,
+        server_scopes: Rc::new(set(server_scopes)),
+    })
 }
 
 fn caller(scopes: &[&str]) -> Verified<AccessToken> {
@@ -592,4 +608,120 @@ fn a_list_shows_what_only_takes_a_better_authentication() {
     let decision = policy.decide_target(&identity(&caller(&[])), &tool("any"));
     assert_eq!(decision.outcome, Outcome::Deny(Reason::StepUp));
     assert!(decision.step_up.is_some());
+}
+
+/// A policy of one server exchange, and of one that the rule for `other://` names.
+fn exchanging(mode: Mode) -> ServerPolicy {
+    let per_operation = DownstreamScopes::PerOperation;
+    let [own, other] = [("own", 0), ("other", 1)]
+        .map(|(name, id)| downstream(name, Some(id), per_operation, &["mcp"]));
+    let mut resources = table(&[(&["docs://*"], &["docs.read"])]);
+    let rule = Rule { id: "other".to_owned(), exchange: Some(other), ..Rule::default() };
+    resources.insert(Pattern::parse("other://*").unwrap(), &Rc::new(rule)).unwrap();
+    let methods = ["initialize", "tasks/get", "subscriptions/listen"];
+    let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
+    let settings = Settings { exchange: Some(own), mode, ..Settings::default() };
+    let none = ObjectRules::default;
+    ServerPolicy::new(methods, none(), none(), rules(resources), settings)
+}
+
+fn listen(resources: &[&str], tasks: &[&str]) -> Operation {
+    let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    let target = Target::Subscription { resources: owned(resources), tasks: owned(tasks) };
+    operation("subscriptions/listen", target)
+}
+
+/// What the decision wants: the exchange and the scopes.
+fn wants(decision: &Decision) -> Option<(&str, Vec<&str>)> {
+    let wanted = decision.obligations.credential.as_ref()?;
+    Some((&wanted.downstream.name, wanted.scopes.iter().map(String::as_str).collect()))
+}
+
+#[test]
+fn a_subscription_takes_along_what_its_objects_do() {
+    let policy = exchanging(Mode::Enforce);
+    let token = caller(&["docs.read"]);
+    for (resources, tasks, wanted) in [
+        (&[][..], &[][..], Some(("own", vec!["mcp"]))),
+        (&["docs://a"], &[], Some(("own", vec!["docs.read"]))),
+        (&["docs://a"], &["t"], Some(("own", vec!["docs.read", "mcp"]))),
+        (&["other://a", "other://b"], &[], Some(("other", vec!["mcp"]))),
+        (&["other://a"], &["t"], None),
+        (&["docs://a", "other://b"], &[], None),
+        (&["other://b", "docs://a"], &[], None),
+    ] {
+        let decide = |form| policy.decide(&identity(&token), &listen(resources, tasks), form);
+        let decision = decide(Form::Request);
+        let outcome = match wanted {
+            Some(_) => Outcome::Allow,
+            None => Outcome::Deny(Reason::CredentialsDiffer),
+        };
+        assert_eq!(decision.outcome, outcome, "{resources:?} {tasks:?}");
+        assert_eq!(wants(&decision), wanted, "{resources:?} {tasks:?}");
+        let explained = policy.explain(&identity(&token), &listen(resources, tasks), Form::Request);
+        let failed: Vec<_> = explained.checks.iter().filter(|check| !check.holds).collect();
+        assert_eq!(failed.is_empty(), decision.is_allow());
+        assert!(failed.iter().all(|check| check.reason == Reason::CredentialsDiffer));
+    }
+}
+
+/// Who may not have one of them learns nothing of the others.
+#[test]
+fn that_objects_do_not_go_together_is_the_last_thing_to_be_told() {
+    let policy = exchanging(Mode::Enforce);
+    let decide = |scopes: &[&str], uris: &[&str]| {
+        let token = caller(scopes);
+        policy.decide(&identity(&token), &listen(uris, &[]), Form::Request).outcome
+    };
+    for uris in [
+        ["docs://a", "other://b", "unknown://c"],
+        ["unknown://c", "other://b", "docs://a"],
+        ["other://b", "unknown://c", "docs://a"],
+    ] {
+        assert_eq!(decide(&["docs.read"], &uris), Outcome::Deny(Reason::NoRule), "{uris:?}");
+    }
+    let missing = Outcome::Deny(Reason::MissingScope);
+    assert_eq!(decide(&[], &["docs://a", "other://b"]), missing);
+    assert_eq!(decide(&[], &["other://b", "docs://a"]), missing);
+}
+
+/// Nothing is let through that would carry the wrong credential, and what no rule speaks of gets
+/// the server's.
+#[test]
+fn shadow_gives_no_request_two_credentials() {
+    let policy = exchanging(Mode::Shadow);
+    let token = caller(&[]);
+    let decide =
+        |uris: &[&str]| policy.decide(&identity(&token), &listen(uris, &[]), Form::Request);
+    assert_eq!(
+        decide(&["docs://a", "other://b"]).enforced_denial(),
+        Some(Reason::CredentialsDiffer)
+    );
+    for uris in [&["unknown://a"][..], &["docs://a"], &["docs://a", "unknown://b"]] {
+        let decision = decide(uris);
+        assert!(decision.proceeds() && !decision.is_allow());
+        assert_eq!(wants(&decision), Some(("own", vec!["mcp"])), "{uris:?}");
+    }
+}
+
+#[test]
+fn sessions_and_methods_take_along_what_the_server_does() {
+    let policy = exchanging(Mode::Enforce);
+    let token = caller(&["docs.read"]);
+    let own = Some(("own", vec!["mcp"]));
+    assert_eq!(wants(&policy.decide_session(&identity(&token))), own);
+    for (method, target) in
+        [("initialize", Target::None), ("tasks/get", Target::Task("t".to_owned()))]
+    {
+        let method = operation(method, target);
+        let decision = policy.decide(&identity(&token), &method, Form::Request);
+        assert_eq!(wants(&decision), own);
+        let wanted = decision.obligations.credential.unwrap();
+        assert!(wanted.server_wide && wanted.needs.is_empty());
+        assert_eq!(Some(wanted), policy.server_credential());
+    }
+    assert!(policy.exchanges() && policy.counts());
+    let nothing = self::policy();
+    assert_eq!(nothing.server_credential(), None);
+    assert!(!nothing.exchanges());
 }

@@ -100,7 +100,7 @@ pub enum Code {
     /// why.
     ExchangeRefused(&'static str),
     /// The operation takes a credential of its own, which cannot be had in time for this client
-    /// in `stream`.
+    /// in `stream`. Only the operator can mend it, so that is what the client is told.
     ExchangeNeedsHold,
     /// The user has to link an account first.
     AccountNotLinked,
@@ -298,7 +298,7 @@ impl Code {
             Code::ExchangeNeedsHold => (
                 "exchange_needs_hold",
                 http!(403),
-                "Only clients of MCP 2026-07-28 can do this here",
+                "This takes a gateway in hold mode; tell its operator",
             ),
             Code::AccountNotLinked => {
                 ("account_not_linked", http!(403), "An account has to be linked first")

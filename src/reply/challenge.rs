@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -36,6 +37,9 @@ pub enum ChallengeError {
     /// The token does not say what its issuer would make it say on request (Microsoft identity
     /// platform, "Claims challenges").
     InsufficientClaims(ClaimsRequest),
+    /// The same in the words of the authorization server, which did not take the token for one of
+    /// ours: a JSON object as text, that the client hands back to it as it is.
+    ClaimsOfIssuer(Rc<str>),
     /// The proof is not acceptable (RFC 9449 section 7.1).
     InvalidDpopProof,
     /// The proof needs the nonce that comes with this answer (RFC 9449 section 9).
@@ -99,6 +103,9 @@ impl Challenge {
             Some(ChallengeError::InsufficientClaims(request)) => {
                 let _ = write!(text, ", claims=\"{}\"", request.encoded());
             }
+            Some(ChallengeError::ClaimsOfIssuer(claims)) => {
+                let _ = write!(text, ", claims=\"{}\"", STANDARD.encode(claims.as_bytes()));
+            }
             _ => {}
         }
         text
@@ -112,7 +119,7 @@ impl ChallengeError {
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientUserAuthentication(_) => "insufficient_user_authentication",
-            Self::InsufficientClaims(_) => "insufficient_claims",
+            Self::InsufficientClaims(_) | Self::ClaimsOfIssuer(_) => "insufficient_claims",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
         }

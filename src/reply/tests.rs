@@ -176,7 +176,7 @@ const CATALOGUE: &[(Code, &str, u16, i64, &str, &str)] = &[
         "exchange_needs_hold",
         403,
         403,
-        "Only clients of MCP 2026-07-28 can do this here",
+        "This takes a gateway in hold mode; tell its operator",
         "",
     ),
     (
@@ -527,6 +527,34 @@ fn entra_a_claims_challenge_asks_for_claims_of_the_access_token() {
     // MSAL decodes only what has its padding.
     let [line] = lines(challenge(Some(claims(Some("c12"), None)), &[])).try_into().unwrap();
     assert!(line.ends_with("=\""), "{line}");
+}
+
+/// Microsoft identity platform, "Claims challenges": the client hands back to the authorization
+/// server what that wrote, so not a byte of it may change.
+#[test]
+fn entra_the_claims_of_the_authorization_server_go_on_as_they_are() {
+    for written in [
+        r#"{"access_token":{"polids":{"essential":true,"values":["9ab03e19-ed42"]}}}"#,
+        "{ \"access_token\" :\n{\"acrs\":{\"value\":\"c\u{e9}\\\"\r\n1\"}}}",
+    ] {
+        let error = ChallengeError::ClaimsOfIssuer(written.into());
+        let [line] = lines(challenge(Some(error), &["a"])).try_into().unwrap();
+        let start = format!(
+            "Bearer resource_metadata=\"{METADATA}\", error=\"insufficient_claims\", scope=\"a\", claims=\""
+        );
+        let encoded = line.strip_prefix(&start).unwrap().strip_suffix('"').unwrap();
+        assert_eq!(STANDARD.decode(encoded).unwrap(), written.as_bytes());
+    }
+}
+
+/// Section 3 defines `acr_values` and `max_age`; section 4 has clients use them where they are.
+#[test]
+fn rfc9470_4_a_challenge_may_leave_open_how_to_authenticate() {
+    let line = format!(
+        "Bearer resource_metadata=\"{METADATA}\", error=\"insufficient_user_authentication\", \
+         error_description=\"Other or more recent authentication is needed\""
+    );
+    assert_eq!(lines(challenge(Some(wanted(&[], None)), &[])), [line]);
 }
 
 /// `tests/envoy/challenges.json` is shown to real clients: here it is held to what is sent.

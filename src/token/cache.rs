@@ -33,7 +33,8 @@ pub(super) struct Entry {
 }
 
 impl TokenDigest {
-    pub(super) fn of(token: &str) -> Self {
+    /// That of this token.
+    pub(crate) fn of(token: &str) -> Self {
         TokenDigest(Sha256::digest(token).into())
     }
 

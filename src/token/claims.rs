@@ -258,13 +258,19 @@ pub(super) fn scopes(
 ) -> Result<BTreeSet<String>, TokenError> {
     list(paths.iter().flat_map(|path| path.resolve(claims)), "scope", |value| {
         let tokens: Vec<&str> = match value {
-            Value::String(tokens) if tokens.is_empty() => Vec::new(),
-            Value::String(tokens) => tokens.split(' ').collect(),
+            Value::String(tokens) => return scope_tokens(tokens),
             Value::Array(tokens) => tokens.iter().map(Value::as_str).collect::<Option<_>>()?,
             _ => return None,
         };
         tokens.iter().all(|token| is_scope_token(token)).then_some(tokens)
     })
+}
+
+/// The `scope-token`s of a string, which separates them by single spaces (RFC 6749 section 3.3);
+/// of an empty one none. `None` for anything else.
+pub(crate) fn scope_tokens(text: &str) -> Option<Vec<&str>> {
+    let tokens: Vec<&str> = if text.is_empty() { Vec::new() } else { text.split(' ').collect() };
+    tokens.iter().all(|token| is_scope_token(token)).then_some(tokens)
 }
 
 /// Strings, in arrays or one by itself: each may have spaces. `name` is for the error.

@@ -17,7 +17,7 @@ use super::signature;
 
 /// Longest token that is read, in bytes. Twice what HTTP servers take as one
 /// header by default (8 KiB), so nothing that reached a server before is refused.
-pub(super) const MAX_TOKEN: usize = 16 * 1024;
+pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 
 /// Longest `kid` and `typ` that are read, in bytes. Real ones are thumbprints,
 /// UUIDs and media types, all well below 100.

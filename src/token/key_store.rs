@@ -72,6 +72,14 @@ impl<R: Reader<Document = KeySet>> KeyStore<R> {
         }
     }
 
+    /// See [`SharedDocument::changes`]. Those of the configuration never change.
+    pub(super) fn changes(&self) -> u64 {
+        match self {
+            KeyStore::Inline(_) => 0,
+            KeyStore::Remote(document) => document.changes(),
+        }
+    }
+
     /// See [`SharedDocument::want_fetch`].
     pub(super) fn want_fetch(&mut self, now: SystemTime) -> bool {
         match self {

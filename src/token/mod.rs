@@ -22,6 +22,7 @@ mod confirmation;
 mod dpop;
 mod error;
 mod introspection;
+mod issued_jwt;
 mod issuer;
 mod jwk;
 mod jws;
@@ -53,15 +54,18 @@ pub use authenticator::Authenticator;
 pub use authenticator::Possession;
 pub use cache::TokenDigest;
 pub use claim_path::ClaimPath;
+pub(crate) use claims::scope_tokens;
 pub use claims::{AccessToken, AgentClaims, Consent, ContextClaims, TokenId};
 pub use client::{ClientAuthentication, SigningKey};
 pub use confirmation::{CertificateDigest, Confirmation, Thumbprint};
 pub use dpop::{DpopPolicy, NonceKey, NoncePolicy, NonceScope, Requirement};
 pub use error::{ProofError, TokenError, WorkloadError};
 pub use introspection::{Inquiry, IntrospectedTokens, Introspection};
+pub(crate) use issued_jwt::IssuedJwt;
 pub use issuer::{
     ClaimNames, Identifier, Issuer, IssuerId, KeySource, TokenType, ValuePattern, WorkloadMark,
 };
+pub(crate) use jws::MAX_TOKEN;
 pub use jws::{Jws, Segments, Unverified, Verified};
 pub use keys::{KeySet, KeySetError};
 pub use kind::is_other_kind;

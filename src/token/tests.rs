@@ -10,6 +10,7 @@ mod agreement;
 mod certificates;
 mod claim_names;
 mod delegation;
+mod epochs;
 mod fetching;
 mod identity_claims;
 mod introspected;

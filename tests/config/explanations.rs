@@ -44,7 +44,17 @@ fn written(test: &str, name: &str, content: &Value) -> String {
 
 /// Asks what becomes of a call.
 fn explain(test: &str, caller: &Value, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let config = written(test, "config.json", &configuration());
+    explain_by(test, &configuration(), caller, arguments)
+}
+
+/// The same by another configuration.
+fn explain_by(
+    test: &str,
+    configuration: &Value,
+    caller: &Value,
+    arguments: &[&str],
+) -> (Option<i32>, String, String) {
+    let config = written(test, "config.json", configuration);
     let mut all = vec!["explain", "--config", &config, "--caller", "-"];
     all.extend(arguments);
     countersign(&all, &caller.to_string())
@@ -189,6 +199,92 @@ fn what_cannot_be_asked_is_told_so() {
     let (code, _, err) = countersign(&arguments, &alice().to_string());
     assert_eq!(code, Some(2));
     assert!(err.starts_with("--server: is needed: "), "{err}");
+}
+
+/// In `stream`, with an exchange for the server and one that a rule names.
+fn exchanging() -> Value {
+    let mut document = configuration();
+    document["exchanges"] = json!({
+        "docs": {
+            "profile": "token_exchange",
+            "uri": "https://idp.example.com/token", "cluster": "idp",
+            "client": { "method": "injected" },
+            "audience": ["docs"], "server_scopes": ["docs.connect"]
+        },
+        "sealed": { "profile": "injected" }
+    });
+    document["servers"][0]["exchange"] = json!("docs");
+    document["servers"][0]["tools"] = json!({ "rules": [
+        { "names": ["read_*"], "scopes": ["docs.read"] },
+        { "names": ["find"], "scopes": ["docs.read"], "server_wide_exchange": true },
+        { "names": ["connect"], "scopes": [], "downstream_scopes": ["docs.connect"] },
+        { "names": ["sealed"], "scopes": [], "exchange": "sealed" }
+    ] });
+    document
+}
+
+#[test]
+fn the_credential_that_goes_on_is_explained() {
+    let explained = |document: &Value, revision: &str, tool: &str| {
+        let call = ["--method", "tools/call", "--name", tool, "--revision", revision];
+        explain_by("credential", document, &alice(), &call)
+    };
+    let (modern, older) = ("2026-07-28", "2025-11-25");
+    let refused = "\n            in stream, for clients older than 2026-07-28: none, and so they are refused\n";
+    let (code, out, _) = explained(&exchanging(), modern, "read_all");
+    assert_eq!(code, Some(0));
+    let expected =
+        format!("\ncredential  by exchange docs, for docs.read{refused}answer      the server's\n");
+    assert!(out.contains(&expected), "{out}");
+    let (code, out, _) = explained(&exchanging(), older, "read_all");
+    let expected = "\ndecision    deny: exchange_needs_hold; takes a credential by exchange docs, for docs.read, and in `stream` is not known in time\nrules       servers[0].tools.rules[0]\nanswer      HTTP 403\n";
+    assert!(code == Some(1) && out.contains(expected), "{out}");
+
+    let (code, out, _) = explained(&exchanging(), modern, "find");
+    let expected = "\ncredential  by exchange docs, for docs.read\n            in stream, for clients older than 2026-07-28: that for docs.connect\nanswer      the server's\n";
+    assert!(code == Some(0) && out.contains(expected), "{out}");
+    let (code, out, _) = explained(&exchanging(), older, "find");
+    let expected = "\ncredential  by exchange docs, for docs.connect\n            of no use without docs.read\nanswer      the server's\n";
+    assert!(code == Some(0) && out.contains(expected), "{out}");
+
+    for revision in [modern, older] {
+        let (code, out, _) = explained(&exchanging(), revision, "connect");
+        let expected =
+            "\ncredential  by exchange docs, for docs.connect\nanswer      the server's\n";
+        assert!(code == Some(0) && out.contains(expected), "{out}");
+        let hold = edited(exchanging(), "/host_mode", Some(json!("hold")));
+        let (code, out, _) = explained(&hold, revision, "read_all");
+        let expected = "\ncredential  by exchange docs, for docs.read\nanswer      the server's\n";
+        assert!(code == Some(0) && out.contains(expected), "{out}");
+        let (code, out, _) = explained(&hold, revision, "sealed");
+        let expected = "\ncredential  the cluster's own (sealed)\nanswer      the server's\n";
+        assert!(code == Some(0) && out.contains(expected), "{out}");
+    }
+    // The server's credential is not for the cluster that has its own.
+    let (code, out, _) = explained(&exchanging(), older, "sealed");
+    assert!(code == Some(1) && out.contains("exchange_needs_hold"), "{out}");
+
+    // What is denied goes nowhere.
+    let (code, out, _) = explained(&exchanging(), modern, "delete_record");
+    assert!(code == Some(1) && !out.contains("credential"), "{out}");
+
+    let mut one = edited(exchanging(), "/exchanges/docs/scopes", Some(json!("per_server")));
+    one["exchanges"]["docs"]["server_scopes"] = json!(["docs.connect", "docs.read"]);
+    one["servers"][0]["tools"] = json!({ "rules": [
+        { "names": ["*"], "scopes": [], "downstream_scopes": ["docs.read"] }
+    ] });
+    let (code, out, _) = explained(&one, older, "find");
+    let expected = "\ncredential  by exchange docs, for docs.connect docs.read\n            of no use without docs.read\nanswer      the server's\n";
+    assert!(code == Some(0) && out.contains(expected), "{out}");
+
+    let call = ["--method", "tools/call", "--name", "read_all"];
+    let call = [&call[..], &["--revision", modern, "--format", "json"]].concat();
+    let (_, out, _) = explain_by("credential", &exchanging(), &alice(), &call);
+    let expected = json!({
+        "name": "docs", "is_asked_for": true, "scopes": ["docs.read"], "needs": ["docs.read"],
+        "older_clients": "refused"
+    });
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["exchange"], expected);
 }
 
 /// What a claim says reaches the terminal without commands to it.

@@ -18,12 +18,23 @@ fn fixture() -> Value {
             { "caller": "alice", "do": "ping", "expect": "allow" },
             {
                 "caller": "alice", "do": "tools/call get_a",
-                "expect": { "outcome": "allow", "rules": ["servers[0].tools.rules[0]"], "scopes": ["r"] }
+                "expect": {
+                    "outcome": "allow", "rules": ["servers[0].tools.rules[0]"], "scopes": ["r"],
+                    "exchange": { "name": "docs", "scopes": ["r"] }
+                }
             },
             { "caller": "alice", "do": { "method": "tools/call", "name": "put" }, "expect": "deny" }
         ],
         "lists": [{ "caller": "alice", "tools": { "shows": ["get_a"], "hides": ["put"] } }]
     })
+}
+
+/// One, for the server.
+fn exchanges() -> Value {
+    json!({ "docs": {
+        "profile": "token_exchange", "uri": "https://idp.example.com/token", "cluster": "idp",
+        "client": { "method": "injected" }, "audience": ["docs"]
+    } })
 }
 
 fn folder(test: &str) -> PathBuf {
@@ -34,6 +45,9 @@ fn folder(test: &str) -> PathBuf {
         { "names": ["get_*"], "scopes": ["r"] }, { "names": ["put"], "scopes": ["w"] }
     ] });
     let config = edited(minimal(), "/servers/0/tools", Some(rules));
+    let config = edited(config, "/exchanges", Some(exchanges()));
+    let config = edited(config, "/servers/0/exchange", Some(json!("docs")));
+    let config = edited(config, "/host_mode", Some(json!("hold")));
     let methods = json!(["ping", "tools/list"]);
     let config = edited(config, "/servers/0/methods/allow", Some(methods));
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
@@ -95,6 +109,21 @@ fn what_is_not_as_expected_fails_and_is_told() {
             "rules      expected [], got [\"servers[0].tools.rules[0]\"]",
         ),
         ("/cases/1/expect/scopes", json!(["w"]), "scopes     expected [\"w\"], got [\"r\"]"),
+        (
+            "/cases/1/expect/exchange",
+            json!({ "name": "wiki" }),
+            "exchange   expected \"wiki\", got \"docs\"",
+        ),
+        (
+            "/cases/1/expect/exchange/scopes",
+            json!(["w"]),
+            "its scopes expected [\"w\"], got [\"r\"]",
+        ),
+        (
+            "/cases/2/expect",
+            json!({ "outcome": "deny", "exchange": { "name": "docs" } }),
+            "exchange   expected \"docs\", got null",
+        ),
         ("/lists/0/tools/shows/0", json!("put"), "tools/list does not show put"),
         ("/lists/0/tools/hides/0", json!("get_b"), "tools/list shows get_b"),
         (
@@ -128,6 +157,11 @@ fn what_tests_nothing_is_an_error() {
             "/cases/1/expect/reasons",
             Some(json!([])),
             "cases[1].expect.reasons: unknown member `reasons`; did you mean `reason`?",
+        ),
+        (
+            "/cases/1/expect/exchange",
+            Some(json!("docs")),
+            "cases[1].expect.exchange: expected an object, found a string",
         ),
         ("/cases/0/caller", Some(json!("bob")), "cases[0].caller: no caller is named \"bob\""),
         ("/cases/0/server", Some(json!("x")), "cases[0].server: no server is named \"x\""),

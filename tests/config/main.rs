@@ -9,6 +9,7 @@
 mod analysis;
 mod command;
 mod compiled;
+mod exchanges;
 mod explanations;
 mod files;
 mod fixtures;

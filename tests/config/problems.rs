@@ -103,9 +103,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
         (
             "/exchange",
             Some(json!({})),
-            &[
-                "exchange: unknown member `exchange`; known are host_mode, issuers, servers, dpop_nonce_keys, session_keys, audit, mode, agents, scopes, policies, candidate, rollback, workload_identity",
-            ],
+            &["exchange: unknown member `exchange`; did you mean `exchanges`?"],
         ),
         ("/host_mode", Some(json!(1)), &["host_mode: expected a string, found a number"]),
         ("/issuers", None, &["missing member `issuers`"]),
@@ -632,7 +630,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             "/servers/0/tools/rules/0",
             Some(json!({"uris": ["a"], "scopes": []})),
             &[
-                "servers[0].tools.rules[0].uris: unknown member `uris`; known are id, names, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, mode, param_headers",
+                "servers[0].tools.rules[0].uris: unknown member `uris`; known are id, names, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, exchange, downstream_scopes, server_wide_exchange, mode, param_headers",
             ],
         ),
         (
@@ -682,14 +680,14 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
             "/servers/0/prompts/rules/0/param_headers",
             Some(json!({ "A": "/a" })),
             &[
-                "servers[0].prompts.rules[0].param_headers: unknown member `param_headers`; known are id, names, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, mode",
+                "servers[0].prompts.rules[0].param_headers: unknown member `param_headers`; known are id, names, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, exchange, downstream_scopes, server_wide_exchange, mode",
             ],
         ),
         (
             "/servers/0/resources/rules/0",
             Some(json!({"names": ["docs://*"], "scopes": []})),
             &[
-                "servers[0].resources.rules[0].names: unknown member `names`; known are id, uris, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, mode",
+                "servers[0].resources.rules[0].names: unknown member `names`; known are id, uris, scopes, any_scopes, roles, groups, tenants, subjects, issuers, agents, on_behalf_of, workloads, step_up, dpop, mtls, introspect, rates, exchange, downstream_scopes, server_wide_exchange, mode",
             ],
         ),
         (

@@ -1,4 +1,4 @@
-// The admin seam of the OAuth server, on a loopback port of its own: what the operator of a real
+// The admin seam of an OAuth server, on a loopback port of its own: what the operator of a real
 // one does at its console, and what tests need to know or to break.
 //
 //   GET    /keys           [{ kid, alg }], the signing key first
@@ -8,11 +8,15 @@
 //   PUT    /revocations    the entries of the revocation list
 //   PUT    /answers        { PATH: answer }, see `Front.answers`; {} undoes
 //   GET    /requests       { PATH: count }; DELETE starts again from nothing
+//   GET    /grants         { GRANT_TYPE: { issued, refused } }, see `Front.grants`; DELETE as above
 
 import { createServer } from 'node:http';
 
-/** `rotated` is called after the keys changed, and before the request that did it is answered. */
-export function createAdmin({ keys, front, rotated }) {
+/**
+ * `rotated` is called after the keys changed, and before the request that did it is answered;
+ * `more` has other routes.
+ */
+export function createAdmin({ keys, front, rotated = () => {}, more = {} }) {
   const routes = {
     'GET /keys': () => keys.list.map(({ kid, alg }) => ({ kid, alg })),
     'POST /keys': async () => ({ kid: await keys.add() }),
@@ -22,6 +26,9 @@ export function createAdmin({ keys, front, rotated }) {
     'PUT /answers': (body) => { front.answers = body; },
     'GET /requests': () => front.counts,
     'DELETE /requests': () => { front.counts = {}; },
+    'GET /grants': () => front.grants,
+    'DELETE /grants': () => { front.grants = {}; },
+    ...more,
   };
   return createServer(async (request, response) => {
     const [, resource, id] = request.url.split('/');

@@ -1,8 +1,8 @@
-// Who may ask for tokens without a person: the machine clients of the demo (RFC 6749, 4.4), and
-// who may ask about tokens (RFC 7662). The clients with a person behind them register themselves
-// (RFC 7591).
+// Who may ask for tokens without a person: the machine clients of the demo (RFC 6749, 4.4), who
+// may ask about tokens (RFC 7662), and the filter, which exchanges them. The clients with a person
+// behind them register themselves (RFC 7591).
 
-import { TOKEN_EXCHANGE } from './exchange.mjs';
+import { TOKEN_EXCHANGE } from './uris.mjs';
 
 /** Scopes of the documentation servers; what each is good for is in `envoy/envoy.*.yaml`. */
 export const SCOPES = ['mcp:connect', 'docs:read', 'docs:admin'];
@@ -24,12 +24,15 @@ export const MACHINES = [
 /** Agents that people use. `support-bot` hands tasks on to `mail-bot`; nobody knows `rogue-bot`. */
 export const AGENTS = ['support-bot', 'mail-bot', 'report-bot', 'console', 'rogue-bot'];
 
+/** The filter, by each way of authenticating: what it may have tokens for, nobody else may. */
+export const EXCHANGERS = ['countersign', 'countersign-post', 'countersign-jwt', 'countersign-mtls'];
+
 /** Where agents get their codes. Nobody listens there: the redirect is read, not followed. */
 export const AGENT_CALLBACK = 'http://127.0.0.1/callback';
 
 /**
  * The clients, for an OAuth server that signs with `alg`; `introspectionKey` is the public JWK of
- * the client that authenticates with a key.
+ * the clients that authenticate with a key.
  */
 export function createClients({ alg, introspectionKey }) {
   return [
@@ -49,16 +52,21 @@ export function createClients({ alg, introspectionKey }) {
     // Agents: people log in through them, and they pass each other the people's tokens.
     ...AGENTS.map(agent),
 
+    exchanger('countersign', { token_endpoint_auth_method: 'client_secret_basic' }),
+    exchanger('countersign-post', { token_endpoint_auth_method: 'client_secret_post' }),
+    // The certificate `client` of `lib/certificates.mjs` (RFC 8705, 2.1).
+    exchanger('countersign-mtls', {
+      client_secret: undefined,
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_san_uri: 'spiffe://demo.example/client',
+    }),
+    ...(introspectionKey ? [exchanger('countersign-jwt', withKey(introspectionKey))] : []),
+
     // Who asks about tokens, by each way of authenticating. Answers are signed for whoever
     // accepts `application/token-introspection+jwt` (RFC 9701).
     gateway('gateway-basic', alg, { token_endpoint_auth_method: 'client_secret_basic' }),
     gateway('gateway-post', alg, { token_endpoint_auth_method: 'client_secret_post' }),
-    ...(introspectionKey ? [gateway('gateway-key', alg, {
-      client_secret: undefined,
-      token_endpoint_auth_method: 'private_key_jwt',
-      token_endpoint_auth_signing_alg: introspectionKey.alg,
-      jwks: { keys: [introspectionKey] },
-    })] : []),
+    ...(introspectionKey ? [gateway('gateway-key', alg, withKey(introspectionKey))] : []),
   ];
 }
 
@@ -82,6 +90,27 @@ function agent(id) {
     grant_types: ['authorization_code', 'client_credentials', TOKEN_EXCHANGE],
     redirect_uris: [AGENT_CALLBACK],
     response_types: ['code'],
+  };
+}
+
+function exchanger(id, metadata) {
+  return {
+    client_id: id,
+    client_secret: SECRET,
+    grant_types: ['client_credentials', TOKEN_EXCHANGE],
+    redirect_uris: [],
+    response_types: [],
+    ...metadata,
+  };
+}
+
+/** A client that authenticates with a key (RFC 7523, 2.2). */
+function withKey(key) {
+  return {
+    client_secret: undefined,
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: key.alg,
+    jwks: { keys: [key] },
   };
 }
 

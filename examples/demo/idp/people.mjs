@@ -1,11 +1,16 @@
 // The people who may log in, and what their tokens say of them. Whoever is not listed may log in
 // too, and nothing is said.
 
-/** Claims of access tokens by person: roles, groups, and the tenant under the name Entra ID has for it. */
+/**
+ * Claims of access tokens by person: roles, groups, the tenant under the name Entra ID has for it,
+ * and who alone may act for them (`may_act`, RFC 8693, 4.4).
+ */
 export const PEOPLE = {
   amira: { roles: ['admin'], groups: ['operations'], tid: 'blue' },
   viktor: { roles: ['viewer'], groups: ['support'], tid: 'blue' },
   gita: { roles: ['agent'], groups: ['support'], tid: 'green' },
+  nadia: { roles: ['agent'], groups: ['support'], tid: 'green', may_act: { sub: 'countersign' } },
+  omar: { roles: ['agent'], groups: ['support'], tid: 'green', may_act: { sub: 'mail-bot' } },
 };
 
 /** How a person authenticates who does not say it. */

@@ -6,7 +6,8 @@ import Provider, { errors } from 'oidc-provider';
 // Not part of its interface: the version is pinned.
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
 
-import { BACKDATED, LIFETIME, SCOPES } from './clients.mjs';
+import { BACKEND, BACKEND_SCOPES, CRM_SCOPES } from './backend.mjs';
+import { BACKDATED, EXCHANGERS, LIFETIME, SCOPES } from './clients.mjs';
 import { addTokenExchange } from './exchange.mjs';
 import { PEOPLE, login } from './people.mjs';
 
@@ -22,6 +23,9 @@ const ACR_VALUES = ['pwd', 'mfa'];
 /** RFC 7518 and RFC 8037 names of the algorithms that DPoP proofs may be signed with. */
 const DPOP_ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA', 'Ed25519'];
 
+/** How clients may authenticate. */
+const CLIENT_AUTHENTICATION = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'];
+
 /** What outlives a provider: sessions, grants, registered clients, opaque tokens, nonces. */
 export function createState() {
   return { adapter: createMemoryAdapter(), cookieKey: randomBytes(32).toString('base64url'), nonceSecret: randomBytes(32) };
@@ -30,18 +34,20 @@ export function createState() {
 /**
  * An authorization server for `issuer` that signs access tokens (RFC 9068) with `alg`, by the
  * first of `keys`, for the protected resources `resources` (RFC 8707), each one an MCP server's
- * URL, byte for byte. `requireNonce` is about DPoP proofs at its token endpoint (RFC 9449, 8).
+ * URL, byte for byte. `requireNonce` is about DPoP proofs at its token endpoint (RFC 9449, 8);
+ * `partners` and `trustDomains` see `addTokenExchange`.
  */
-export function createProvider({ issuer, resources, alg, keys, clients, state, requireNonce }) {
+export function createProvider({ issuer, resources, alg, keys, clients, state, requireNonce, partners, trustDomains }) {
   const provider = new Provider(issuer, {
     jwks: { keys },
     clients,
     adapter: state.adapter,
     // Also listed here, or a registration that mentions them is refused.
-    scopes: ['openid', 'offline_access', ...SCOPES],
+    scopes: ['openid', 'offline_access', ...SCOPES, ...CRM_SCOPES],
     enabledJWA: {
       idTokenSigningAlgValues: [alg], introspectionSigningAlgValues: [alg], dPoPSigningAlgValues: DPOP_ALGORITHMS,
     },
+    clientAuthMethods: CLIENT_AUTHENTICATION,
     clientDefaults: { id_token_signed_response_alg: alg, introspection_signed_response_alg: alg },
     cookies: { keys: [state.cookieKey] },
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
@@ -69,28 +75,44 @@ export function createProvider({ issuer, resources, alg, keys, clients, state, r
       mTLS: {
         enabled: true,
         certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
         getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
+        certificateAuthorized: (ctx) => ctx.socket.authorized,
+        certificateSubjectMatches: (ctx, _property, expected) => (
+          ctx.socket.getPeerX509Certificate().subjectAltName.split(', ').includes(`URI:${expected}`)),
       },
       resourceIndicators: {
         enabled: true,
         // A code or refresh request need not repeat the resource it was granted for.
         useGrantedResource: () => true,
-        getResourceServerInfo: (_ctx, resource, client) => {
-          if (!resources.includes(resource)) throw new errors.InvalidTarget();
-          return {
-            audience: resource,
-            scope: SCOPES.join(' '),
-            accessTokenFormat: client.clientId === 'demo-opaque' ? 'opaque' : 'jwt',
-            jwt: { sign: { alg } },
-          };
-        },
+        // Who has to say who it is, to us, gets a JWT for it: the filter's `actor_token`.
+        defaultResource: (ctx, client, oneOf) => (
+          oneOf ?? (ctx.oidc.params.grant_type === 'client_credentials' && isExchanger(client) ? issuer : undefined)),
+        getResourceServerInfo: (_ctx, resource, client) => ({
+          audience: resource,
+          scope: scopesAt(resource, client).join(' '),
+          accessTokenFormat: client.clientId === 'demo-opaque' ? 'opaque' : 'jwt',
+          jwt: { sign: { alg } },
+        }),
       },
     },
   });
-  addTokenExchange(provider, { issuer, keys });
+  addTokenExchange(provider, { issuer, keys, partners, trustDomains });
   provider.use(defaultScope);
   provider.use((ctx, next) => logInAtOnce(provider, ctx, next));
   return provider;
+
+  /** What a client may have at a resource: at the MCP servers behind the filter, only the filter. */
+  function scopesAt(resource, client) {
+    if (resources.includes(resource)) return [...SCOPES, ...CRM_SCOPES];
+    if (resource === BACKEND && isExchanger(client)) return BACKEND_SCOPES;
+    if (resource === issuer && isExchanger(client)) return [];
+    throw new errors.InvalidTarget();
+  }
+}
+
+function isExchanger(client) {
+  return EXCHANGERS.includes(client.clientId);
 }
 
 /** The person behind the browser agrees to whatever the client asks for, now and later. */

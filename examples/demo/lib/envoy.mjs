@@ -10,9 +10,16 @@ import { BOOTSTRAPS, ENVOY, ROOT, WASM } from './paths.mjs';
 import { freePorts } from './ports.mjs';
 import { startProcess } from './process.mjs';
 
-/** The origins written in `envoy/envoy.*.yaml`: of Envoy itself and of the OAuth server. */
+/** The origin of Envoy that is written in bootstraps. */
 const DEFAULT_ORIGIN = 'http://127.0.0.1:10000';
-const DEFAULT_ISSUER = 'http://127.0.0.1:9000';
+
+/** Those of the OAuth servers, by cluster. */
+const DEFAULT_ISSUERS = {
+  idp: 'http://127.0.0.1:9000',
+  idp2: 'http://127.0.0.1:9010',
+  entra: 'http://127.0.0.1:9020',
+  auth0: 'http://127.0.0.1:9030',
+};
 
 const TYPES = 'type.googleapis.com/envoy.extensions';
 const WASM_FILTER = `${TYPES}.filters.http.wasm.v3.Wasm`;
@@ -106,7 +113,11 @@ export async function startEnvoy({
   const log = join(directory, `envoy.${mode}.log`);
   const rendered = renderBootstrap(readFileSync(bootstrap, 'utf8'), {
     ports: { mcp: port, admin: adminPort, ...backends.ports },
-    origins: [[DEFAULT_ORIGIN, origin], [DEFAULT_ISSUER, backends.issuer]],
+    origins: [
+      [DEFAULT_ORIGIN, origin],
+      [DEFAULT_ISSUERS.idp, backends.issuer],
+      ...Object.entries(backends.servers ?? {}).map(([cluster, server]) => [DEFAULT_ISSUERS[cluster], server.origin]),
+    ],
     wasm,
     accessLog,
     configure: (configuration) => {

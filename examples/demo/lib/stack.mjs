@@ -5,6 +5,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { BACKEND } from '../idp/backend.mjs';
 import { createCertificates } from './certificates.mjs';
 import { startEnvoy } from './envoy.mjs';
 import { DEMO, NODE, PYTHON } from './paths.mjs';
@@ -31,42 +32,117 @@ export function withTlsServers(configuration, { origin, tlsOrigin }) {
 }
 
 /**
+ * What the tools of the TypeScript MCP server need of a token that is not of an OAuth server of
+ * the demo: permissions of Entra ID, scopes of GitHub (which nobody has for deleting).
+ */
+const SCOPES = {
+  entra: { readContacts: 'Records.Read', sendEmail: 'Mail.Send', deleteRecord: 'Records.Delete' },
+  auth0: {
+    search_docs: 'repo', read_doc: 'repo', delete_doc: 'delete_repo', readContacts: 'read:user', sendEmail: 'repo', deleteRecord: 'delete_repo',
+  },
+};
+
+/** Tenant and apps of `vendors/entra.mjs`. */
+const ENTRA_TENANT = 'aaaaaaaa-1111-4111-8111-111111111111';
+const ENTRA_BACKEND = '22222222-2222-4222-8222-222222222222';
+
+/**
+ * The servers that issue tokens, by Envoy cluster: what starts them, where their paths are, and
+ * (`guard`) how an MCP server is told to take their tokens.
+ */
+const ISSUERS = {
+  idp: {
+    script: 'idp/main.mjs',
+    ready: '/jwks',
+    token: '/token',
+    issuer: (origin) => origin,
+    guard: (origin) => ({ TOKEN_ISSUER: origin, TOKEN_JWKS: `${origin}/jwks`, TOKEN_AUDIENCE: BACKEND }),
+  },
+  idp2: {
+    script: 'idp2/main.mjs',
+    ready: '/jwks',
+    token: '/token',
+    issuer: (origin) => origin,
+    guard: (origin) => ({ TOKEN_ISSUER: origin, TOKEN_JWKS: `${origin}/jwks`, TOKEN_AUDIENCE: BACKEND }),
+  },
+  entra: {
+    script: 'vendors/entra.mjs',
+    ready: `/${ENTRA_TENANT}/discovery/v2.0/keys`,
+    token: `/${ENTRA_TENANT}/oauth2/v2.0/token`,
+    issuer: (origin) => `${origin}/${ENTRA_TENANT}/v2.0`,
+    guard: (origin) => ({
+      TOKEN_ISSUER: `${origin}/${ENTRA_TENANT}/v2.0`,
+      TOKEN_JWKS: `${origin}/${ENTRA_TENANT}/discovery/v2.0/keys`,
+      TOKEN_AUDIENCE: ENTRA_BACKEND,
+      TOKEN_TYPE: 'JWT',
+      TOKEN_SCOPES: JSON.stringify(SCOPES.entra),
+    }),
+  },
+  auth0: {
+    script: 'vendors/auth0.mjs',
+    ready: '/.well-known/jwks.json',
+    token: '/oauth/token',
+    issuer: (origin) => `${origin}/`,
+    guard: (origin) => ({ TOKEN_USER_URL: `${origin}/github/user`, TOKEN_SCOPES: JSON.stringify(SCOPES.auth0) }),
+  },
+};
+
+/**
  * Starts the OAuth server and both MCP servers for the Envoys that will listen at `origins`.
  *
- * `alg` is the OAuth server's signing algorithm, `dpopNonce` its DPOP_NONCE; with `crm` the
- * TypeScript MCP server has the tools of `crm-tools.mjs` too. Logs, keys and
- * certificates go to `directory`.
+ * - `alg`: the OAuth server's signing algorithm
+ * - `dpopNonce`: its DPOP_NONCE
+ * - `trustDomains`: its TRUST_DOMAINS
+ * - `crm`: the TypeScript MCP server has the tools of `crm-tools.mjs` too
+ * - `exchange`: a name of `ISSUERS`, whose tokens alone that MCP server takes; a server that is
+ *   not the OAuth server is started besides. Without it, the MCP servers ask for none
  *
- * Returns `{ issuer, tlsTokenEndpoint, admin, tap, ports, pids, keyFile, certificates,
+ * Logs, keys and certificates go to `directory`.
+ *
+ * Returns `{ issuer, tlsTokenEndpoint, admin, tap, servers, ports, pids, keyFile, certificates,
  * introspectionKey, stop() }`: `ports` by Envoy cluster name, `admin` the origin of
- * `idp/admin.mjs`, `tap` the URL of `servers/typescript/tap.mjs`, `certificates` of
- * `createCertificates`, `introspectionKey` the ES256 key of the client `gateway-key` as PEM.
+ * `idp/admin.mjs`, `tap` the URL of `servers/typescript/tap.mjs`, `servers` those that issue tokens
+ * by cluster, `{ origin, issuer, tokenEndpoint, admin }`, `certificates` of `createCertificates`,
+ * `introspectionKey` the ES256 key of the clients `gateway-key` and `countersign-jwt` as PEM.
  */
-export async function startBackends({ origins, directory, alg = 'ES256', dpopNonce, crm }) {
-  const [idp, idpTls, idpAdmin, typescript, python, tap] = await freePorts(6);
-  const issuer = `http://127.0.0.1:${idp}`;
+export async function startBackends({ origins, directory, alg = 'ES256', dpopNonce, crm, exchange, trustDomains }) {
+  const names = [...new Set(['idp', exchange ?? 'idp'])];
+  const [idpTls, typescript, python, tap, ...issuerPorts] = await freePorts(4 + 2 * names.length);
+  const servers = Object.fromEntries(names.map((name, index) => [name, issuerAt(name, issuerPorts[2 * index], issuerPorts[2 * index + 1])]));
+  const issuer = servers.idp.origin;
   const keyFile = join(directory, `idp.${alg}.keys.json`);
   const certificates = await createCertificates(directory);
   const { cert, key } = certificates.files('server');
   const introspection = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const environments = {
+    idp: {
+      ALG: alg,
+      KEY_FILE: keyFile,
+      TLS_PORT: idpTls,
+      TLS_CERT: cert,
+      TLS_KEY: key,
+      TLS_CA: certificates.caFile,
+      ...(dpopNonce && { DPOP_NONCE: dpopNonce }),
+      INTROSPECTION_KEY: JSON.stringify({ ...introspection.publicKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }),
+      RESOURCES: origins.flatMap((origin) => SERVERS.map((server) => resourceUrl(origin, server))).join(),
+      ...(servers.idp2 && { PARTNERS: servers.idp2.origin }),
+      ...(trustDomains && { TRUST_DOMAINS: JSON.stringify(trustDomains) }),
+    },
+    idp2: { TRUSTED_ISSUER: issuer },
+  };
   const node = (name, script, env, ready) => startProcess({
     name, command: NODE, args: [join(DEMO, script)], env, logFile: join(directory, `${name}.log`), ready,
   });
   const starting = await Promise.allSettled([
-    node('idp', 'idp/main.mjs', {
-      PORT: idp,
-      ISSUER: issuer,
-      ALG: alg,
-      KEY_FILE: keyFile,
-      ADMIN_PORT: idpAdmin,
-      TLS_PORT: idpTls,
-      TLS_CERT: cert,
-      TLS_KEY: key,
-      ...(dpopNonce && { DPOP_NONCE: dpopNonce }),
-      INTROSPECTION_KEY: JSON.stringify({ ...introspection.publicKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }),
-      RESOURCES: origins.flatMap((origin) => SERVERS.map((server) => resourceUrl(origin, server))).join(),
-    }, `${issuer}/jwks`),
-    node('typescript', 'servers/typescript/main.mjs', { PORT: typescript, TAP_PORT: tap, ...(crm && { CRM: 1 }) }, `http://127.0.0.1:${tap}/requests`),
+    ...Object.entries(servers).map(([name, { origin, admin }]) => node(name, ISSUERS[name].script, {
+      PORT: new URL(origin).port, ADMIN_PORT: new URL(admin).port, ...environments[name],
+    }, origin + ISSUERS[name].ready)),
+    node('typescript', 'servers/typescript/main.mjs', {
+      PORT: typescript,
+      TAP_PORT: tap,
+      ...(crm && { CRM: 1 }),
+      ...(exchange && ISSUERS[exchange].guard(servers[exchange].origin)),
+    }, `http://127.0.0.1:${tap}/requests`),
     startProcess({
       name: 'python',
       command: PYTHON,
@@ -85,9 +161,14 @@ export async function startBackends({ origins, directory, alg = 'ES256', dpopNon
   return {
     issuer,
     tlsTokenEndpoint: `https://127.0.0.1:${idpTls}/token`,
-    admin: `http://127.0.0.1:${idpAdmin}`,
+    admin: servers.idp.admin,
     tap: `http://127.0.0.1:${tap}/requests`,
-    ports: { idp, mcp_typescript: typescript, mcp_python: python },
+    servers,
+    ports: {
+      ...Object.fromEntries(Object.entries(servers).map(([name, { origin }]) => [name, Number(new URL(origin).port)])),
+      mcp_typescript: typescript,
+      mcp_python: python,
+    },
     pids: Object.fromEntries(processes.map(({ name, pid }) => [name, pid])),
     keyFile,
     certificates,
@@ -96,19 +177,24 @@ export async function startBackends({ origins, directory, alg = 'ES256', dpopNon
   };
 }
 
+function issuerAt(name, port, adminPort) {
+  const origin = `http://127.0.0.1:${port}`;
+  return { origin, issuer: ISSUERS[name].issuer(origin), tokenEndpoint: origin + ISSUERS[name].token, admin: `http://127.0.0.1:${adminPort}` };
+}
+
 /**
  * Starts everything with one Envoy; options are those of `startBackends` and `startEnvoy`, with
  * free ports and a new directory chosen where none is given.
  *
- * Returns `{ urls, pids, accessLog, log, keyFile, directory, stop() }` with
+ * Returns `{ urls, servers, pids, accessLog, log, keyFile, directory, stop() }` with
  * `urls: { issuer, tap, admin, origin, typescript, python }`.
  */
 export async function startStack({
-  mode = 'hold', directory = mkdtempSync(join(tmpdir(), 'countersign-')), alg, ...options
+  mode = 'hold', directory = mkdtempSync(join(tmpdir(), 'countersign-')), alg, crm, exchange, ...options
 } = {}) {
   const [port] = await freePorts(1);
   const origin = `http://127.0.0.1:${port}`;
-  const backends = await startBackends({ origins: [origin], directory, alg });
+  const backends = await startBackends({ origins: [origin], directory, alg, crm, exchange });
   let envoy;
   try {
     envoy = await startEnvoy({ mode, port, backends, directory, ...options });
@@ -124,6 +210,7 @@ export async function startStack({
       origin,
       ...Object.fromEntries(SERVERS.map((server) => [server, resourceUrl(origin, server)])),
     },
+    servers: backends.servers,
     pids: { ...backends.pids, envoy: envoy.pid },
     accessLog: envoy.accessLog,
     log: envoy.log,

@@ -3,7 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 import { AGENT_CALLBACK, SECRET } from '../idp/clients.mjs';
-import { TOKEN_EXCHANGE } from '../idp/exchange.mjs';
+import { ACCESS_TOKEN, JWT_BEARER, TOKEN_EXCHANGE } from '../idp/uris.mjs';
 import { post } from './http.mjs';
 
 /**
@@ -43,13 +43,37 @@ export async function userToken({ issuer, client, user, resource, scope, acr }) 
 
 /** An access token for the agent `client` in exchange for one that it was given (RFC 8693). */
 export function exchangeToken({ issuer, client, token, resource, scope }) {
-  return grant(`${issuer}/token`, client, {
-    grant_type: TOKEN_EXCHANGE,
-    subject_token: token,
-    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-    resource,
-    ...(scope && { scope }),
+  return grant(`${issuer}/token`, client, exchangeOf(token, { resource, scope }));
+}
+
+/** Parameters of an exchange of the access token `token` (RFC 8693, 2.1), with `more`. */
+export function exchangeOf(token, more) {
+  return { grant_type: TOKEN_EXCHANGE, subject_token: token, subject_token_type: ACCESS_TOKEN, ...more };
+}
+
+/** Parameters by which an assertion becomes an access token (RFC 7523, 2.1), with `more`. */
+export function bearerOf(assertion, more) {
+  return { grant_type: JWT_BEARER, assertion, ...more };
+}
+
+/**
+ * Posts `parameters` to a token endpoint: an array of values repeats one, undefined leaves it out.
+ * `client` authenticates with its secret in the header, nobody does when there is none. `tls` is
+ * of `post`.
+ *
+ * Returns `{ status, headers, body }`, whatever the answer is.
+ */
+export async function askToken(endpoint, client, parameters, tls) {
+  const pairs = Object.entries(parameters).flatMap(([name, values]) => [values ?? []].flat().map((value) => [name, value]));
+  const { status, headers, text } = await post(endpoint, {
+    headers: {
+      ...(client && { authorization: `Basic ${btoa(`${client}:${SECRET}`)}` }),
+      'content-type': 'application/x-www-form-urlencoded',
+    },
+    body: new URLSearchParams(pairs).toString(),
+    tls,
   });
+  return { status, headers, body: JSON.parse(text) };
 }
 
 /** What a browser does between the request for a code and the redirect that brings it. */
@@ -77,15 +101,7 @@ async function followToCode(url) {
 }
 
 async function grant(endpoint, client, parameters, tls) {
-  const { status, text } = await post(endpoint, {
-    headers: {
-      authorization: `Basic ${btoa(`${client}:${SECRET}`)}`,
-      'content-type': 'application/x-www-form-urlencoded',
-    },
-    body: new URLSearchParams(parameters).toString(),
-    tls,
-  });
-  const body = JSON.parse(text);
+  const { status, body } = await askToken(endpoint, client, parameters, tls);
   if (status !== 200) throw new Error(`token for ${client}: ${body.error}: ${body.error_description}`);
   return body.access_token;
 }

@@ -14,30 +14,33 @@ use crate::policy::DownstreamScopes;
 pub(crate) struct Exchange {
     /// How the credential is had, which says what else is needed.
     pub(crate) profile: ExchangeProfile,
-    /// URL of the token endpoint; for all profiles but `injected`. `{tid}` stands for the tenant
-    /// of the caller's token (`entra_on_behalf_of`).
+    /// URL of the token endpoint; for all profiles but `injected`. With `entra_on_behalf_of`, a
+    /// segment `{tid}` of its path stands for the tenant of the caller's token.
     pub(crate) uri: Option<String>,
     /// The Envoy cluster of the endpoint. Tokens go there, and whoever answers says what goes to
     /// the MCP server: the cluster must verify the host's certificate and name.
     pub(crate) cluster: Option<String>,
     /// How long it may take to answer, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
-    /// How the filter authenticates there.
+    /// How the filter authenticates there; for all profiles but `injected`.
     pub(crate) client: Option<Client>,
     /// `resource` of the request (RFC 8707): absolute URIs of the MCP server, as its own
-    /// authorization server knows it.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    /// authorization server knows it. For `token_exchange`, `identity_chaining` and
+    /// `client_credentials`.
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) resource: Option<Vec<String>>,
-    /// `audience` of the request (RFC 8693 section 2.1). With `identity_chaining` it is the
-    /// issuer identifier of the second authorization server, and needed.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    /// `audience` of the request (RFC 8693 section 2.1). For `token_exchange`,
+    /// `client_credentials` and `identity_chaining`, which needs it: there it is the one issuer
+    /// identifier of the second authorization server.
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) audience: Option<Vec<String>>,
     /// Which scopes are asked for: those of the operation's rule (`per_operation`, the default),
     /// or always `server_scopes` (`per_server`). Not with `auth0_token_vault` and `injected`.
     pub(crate) scopes: Option<DownstreamScopes>,
     /// Scopes for methods without a protected object and for sessions; with `per_server` for
     /// everything. `[]`, the default, asks for none, which leaves them to the authorization
-    /// server.
+    /// server; `entra_on_behalf_of` needs some. Not with `auth0_token_vault` and `injected`.
+    #[schemars(extend("uniqueItems" = true))]
     pub(crate) server_scopes: Option<Vec<String>>,
     /// `subject_token_type` (RFC 8693 section 2.1); default `access_token`. For `token_exchange`
     /// and `identity_chaining`.
@@ -89,10 +92,10 @@ pub(crate) struct ExchangeActor {
     /// `actor_token_type`, for `header`; default `access_token`.
     pub(crate) token_type: Option<TokenType>,
     /// `resource` of the filter's own token; for `client_credentials`.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) resource: Option<Vec<String>>,
     /// `audience` of the filter's own token; for `client_credentials`.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) audience: Option<Vec<String>>,
     /// Scopes of the filter's own token; for `client_credentials`.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
@@ -121,12 +124,14 @@ pub(crate) struct ExchangedToken {
     #[serde(default)]
     pub(crate) format: TokenFormat,
     /// Audiences of which it must have one; for `jwt`. Default: the `resource` and `audience`
-    /// that were asked for.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    /// that were asked for; with `identity_chaining` both `resource`. Where there are none, such
+    /// as with `entra_on_behalf_of`, it is needed.
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) audiences: Option<Vec<String>>,
     /// `sub` or client identifier that its current actor (`act`) must have, any of them; for
-    /// `jwt`. Default: what the `actor` was, where it is sent.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    /// `jwt` of `token_exchange` and `identity_chaining`. Default: what the `actor` was, where it
+    /// is sent.
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) actors: Option<Vec<String>>,
     /// What becomes of one that is bound to a key or certificate. `refuse`, the default: the
     /// filter has none to prove. `forward`: what reaches the MCP server proves it.
@@ -155,9 +160,10 @@ pub(crate) struct SecondServer {
     pub(crate) cluster: String,
     /// How long it may take to answer, from 10ms to 10s; default 5s.
     pub(crate) timeout: Option<Span>,
-    /// How the filter authenticates there.
+    /// How the filter authenticates there. Client assertions are for the `audience` of the
+    /// exchange, if not otherwise said.
     pub(crate) client: Client,
     /// `resource` of the request, where it wants one.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) resource: Option<Vec<String>>,
 }

@@ -216,7 +216,7 @@ pub(crate) struct Introspection {
     pub(crate) negative_cache: Option<Span>,
 }
 
-/// How the filter authenticates at an introspection endpoint.
+/// How the filter authenticates at an endpoint of an authorization server.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
@@ -230,9 +230,11 @@ pub(crate) struct Client {
     pub(crate) key: Option<FromEnvironment>,
     /// What the key signs with, ES256, ES384, ES512, RS256, RS384 or RS512; for `private_key_jwt`.
     pub(crate) algorithm: Option<Algorithm>,
-    /// `kid` of the key, where the issuer wants one; for `private_key_jwt`.
+    /// `kid` of the key, where the authorization server wants one; for `private_key_jwt`.
     pub(crate) key_id: Option<String>,
-    /// `aud` of the assertion, if not `issuer`; for `private_key_jwt`.
+    /// `aud` of the assertion, for `private_key_jwt`: what the authorization server knows itself
+    /// as, mostly its issuer identifier. Default for `introspection`: `issuer`; for `then`: the
+    /// `audience` of the exchange. For `exchanges` it is needed.
     pub(crate) audience: Option<String>,
 }
 

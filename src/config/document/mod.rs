@@ -18,7 +18,6 @@ use crate::gate::HostMode;
 use crate::policy::Mode;
 
 pub(super) use agent::{Agent, Policy, Rollback, Scope, ServerRules};
-#[expect(unused_imports, reason = "compiled next")]
 pub(super) use exchange::{
     ActorSource, Exchange, ExchangeActor, ExchangeProfile, ExchangedToken, SecondServer,
     TokenFormat,

@@ -1,10 +1,22 @@
 //! What each profile asks of authorization servers, and what it takes for an answer. Pure: a
 //! request out of a wish, a credential out of an answer.
 
+mod answer;
+mod client_credentials;
+mod form;
+mod identity_chaining;
+mod judgement;
+mod on_behalf_of;
+#[cfg(test)]
+mod tests;
+mod token_exchange;
+mod token_vault;
+mod width;
+
 use std::time::SystemTime;
 
 use super::wish::{Gained, Wish};
-use super::{Credential, ExchangeError, Profile, Wanted};
+use super::{ActorToken, Credential, ExchangeError, Flaw, Profile, TokenExchange, Wanted};
 use crate::host::{Callout, CalloutAnswer, Host, HostError};
 use crate::token::Secret;
 
@@ -44,32 +56,63 @@ impl Profile {
     ///
     /// # Errors
     /// [`ExchangeError::NoUser`], [`ExchangeError::NoActor`].
-    pub(super) fn check(&self, _wanted: &Wanted<'_>) -> Result<(), ExchangeError> {
-        Ok(())
+    pub(super) fn check(&self, wanted: &Wanted<'_>) -> Result<(), ExchangeError> {
+        match self {
+            Profile::TokenExchange(profile) => profile.check(wanted),
+            Profile::OnBehalfOf(profile) => profile.check(wanted),
+            Profile::TokenVault(profile) => profile.check(wanted),
+            Profile::IdentityChaining(_) | Profile::ClientCredentials(_) | Profile::Injected => {
+                Ok(())
+            }
+        }
     }
 
     /// What its answers depend on.
     pub(super) fn depends_on(&self) -> DependsOn {
-        DependsOn { subject: true, jwt_svid: false, agent_token: false }
+        let on_subject = |subject| DependsOn { subject, jwt_svid: false, agent_token: false };
+        match self {
+            Profile::TokenExchange(profile) => profile.depends_on(),
+            Profile::OnBehalfOf(_) | Profile::TokenVault(_) | Profile::IdentityChaining(_) => {
+                on_subject(true)
+            }
+            Profile::ClientCredentials(_) | Profile::Injected => on_subject(false),
+        }
     }
 
     /// Whether our own token has to be had first ([`Step::Actor`]).
     pub(super) fn needs_own_actor(&self) -> bool {
-        false
+        let own = |profile: &TokenExchange| matches!(profile.actor, Some(ActorToken::Own { .. }));
+        matches!(self, Profile::TokenExchange(profile) if own(profile))
     }
 
     /// The request of a step.
     ///
     /// # Errors
-    /// [`HostError`] when the client assertion could not be made.
+    /// [`HostError`] when the client assertion could not be made, or when this is not a step of
+    /// the profile, or before what it takes was gained.
     pub(super) fn request(
         &self,
-        _step: Step,
-        _wish: &Wish,
-        _gained: &Gained,
-        _host: &dyn Host,
+        step: Step,
+        wish: &Wish,
+        gained: &Gained,
+        host: &dyn Host,
     ) -> Result<Callout, HostError> {
-        Err(HostError)
+        match (self, step) {
+            (Profile::TokenExchange(profile), Step::Actor) => profile.request_actor(host),
+            (Profile::TokenExchange(profile), Step::Exchange) => {
+                profile.request(wish, gained, host)
+            }
+            (Profile::OnBehalfOf(profile), Step::Exchange) => profile.request(wish, host),
+            (Profile::TokenVault(profile), Step::Exchange) => profile.request(wish, host),
+            (Profile::IdentityChaining(profile), Step::Exchange) => {
+                profile.request_assertion(wish, host)
+            }
+            (Profile::IdentityChaining(profile), Step::Redeem) => {
+                profile.request_token(wish, gained, host)
+            }
+            (Profile::ClientCredentials(profile), Step::Exchange) => profile.request(wish, host),
+            _ => Err(HostError),
+        }
     }
 
     /// Reads and judges the answer to a step. That to [`Step::Actor`] is a credential too.
@@ -78,11 +121,27 @@ impl Profile {
     /// [`ExchangeError`].
     pub(super) fn read(
         &self,
-        _step: Step,
-        _wish: &Wish,
-        _answer: &CalloutAnswer,
-        _now: SystemTime,
+        step: Step,
+        wish: &Wish,
+        answer: &CalloutAnswer,
+        now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
-        Err(ExchangeError::RequestRejected)
+        match (self, step) {
+            (Profile::TokenExchange(profile), Step::Actor) => profile.read_actor(wish, answer, now),
+            (Profile::TokenExchange(profile), Step::Exchange) => profile.read(wish, answer, now),
+            (Profile::OnBehalfOf(profile), Step::Exchange) => profile.read(wish, answer, now),
+            (Profile::TokenVault(profile), Step::Exchange) => profile.read(wish, answer, now),
+            (Profile::IdentityChaining(profile), Step::Exchange) => {
+                profile.read_assertion(wish, answer, now)
+            }
+            (Profile::IdentityChaining(profile), Step::Redeem) => {
+                profile.read_token(wish, answer, now)
+            }
+            (Profile::ClientCredentials(profile), Step::Exchange) => {
+                profile.read(wish, answer, now)
+            }
+            // Nothing was asked, so nothing is an answer.
+            _ => Err(ExchangeError::Unusable(Flaw::Malformed)),
+        }
     }
 }

@@ -286,10 +286,16 @@ pub(super) struct Driver {
 impl Driver {
     /// A worker that enforces this configuration.
     pub(super) fn of(config: &Value) -> Self {
+        Driver::changed(config, |_| {})
+    }
+
+    /// The same, of which something is changed.
+    pub(super) fn changed(config: &Value, change: impl FnOnce(&mut Enforcement)) -> Self {
         let loaded = config::load(config.to_string().as_bytes(), &config::Secrets::assumed())
             .expect("the configuration loads");
         let host = FakeHost::new();
-        let enforcement = Enforcement { session_keys: vec![seal_key()], ..loaded.enforcement };
+        let mut enforcement = Enforcement { session_keys: vec![seal_key()], ..loaded.enforcement };
+        change(&mut enforcement);
         let config::Loaded { issuers, workload_identity, nonce_keys, .. } = loaded;
         let mut worker = Worker::new(enforcement, issuers, workload_identity, nonce_keys, "v1");
         worker.prepare(&host).unwrap();
@@ -402,6 +408,17 @@ impl Driver {
     /// the reply.
     #[track_caller]
     pub(super) fn denied(&mut self, effects: Effects, status: u16, code: &str) -> LocalReply {
+        self.denied_and_recorded(effects, status, code).0
+    }
+
+    /// The same, with the record.
+    #[track_caller]
+    pub(super) fn denied_and_recorded(
+        &mut self,
+        effects: Effects,
+        status: u16,
+        code: &str,
+    ) -> (LocalReply, Value) {
         let record = self.done();
         let told = (record["outcome"].as_str(), record["code"].as_str());
         assert_eq!(told, (Some("deny"), Some(code)), "{record}");
@@ -409,7 +426,7 @@ impl Driver {
         assert_eq!(effects.request_headers, []);
         let reply = effects.reply.expect("a reply");
         assert_eq!(reply.status, status, "{record}");
-        reply
+        (reply, record)
     }
 }
 

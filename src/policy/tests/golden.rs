@@ -441,7 +441,93 @@ fn shadow_table() -> Table {
     }
 }
 
-fn tables() -> [Table; 6] {
+fn exchange_table() -> Table {
+    let (per_operation, per_server) = (DownstreamScopes::PerOperation, DownstreamScopes::PerServer);
+    let docs = downstream("docs", Some(0), per_operation, &["mcp.use"]);
+    let whole = downstream("whole", Some(1), per_server, &["api.all", "api.part"]);
+    let injected = downstream("injected", None, per_operation, &[]);
+    let mapped = || Some(Rc::new(set(&["api.part"])));
+    let scopes = |scopes| Rule { scopes: set(scopes), ..Rule::default() };
+    let reading = || scopes(&["docs.read"]);
+    let grant = WorkloadGrant {
+        agents: set(&["support"]),
+        scopes: set(&["docs.read"]),
+        permissions: set(&[]),
+    };
+    let several = vec!["docs.write".to_owned(), "docs.admin".to_owned()];
+    let tools = allow(vec![
+        ("get_page", Rule { workloads: vec![grant], ..reading() }),
+        ("get_and_write", scopes(&["docs.read", "docs.write"])),
+        ("get_any", Rule { any_scopes: several, ..Rule::default() }),
+        ("get_mapped", Rule { downstream_scopes: mapped(), ..reading() }),
+        ("get_open", scopes(&[])),
+        ("get_server_wide", Rule { server_wide_exchange: true, ..reading() }),
+        ("get_whole", Rule { exchange: Some(Rc::clone(&whole)), ..reading() }),
+        (
+            "get_whole_mapped",
+            Rule { exchange: Some(Rc::clone(&whole)), downstream_scopes: mapped(), ..reading() },
+        ),
+        ("get_injected", Rule { exchange: Some(injected), ..reading() }),
+        ("get_tried", Rule { mode: Some(Mode::Shadow), ..scopes(&["docs.admin"]) }),
+    ]);
+    let resources = allow(vec![
+        ("docs://*", reading()),
+        ("docs://drafts/*", scopes(&["docs.write"])),
+        ("whole://*", Rule { exchange: Some(whole), ..reading() }),
+    ]);
+    let implies = [("docs.write".to_owned(), set(&["docs.read"]))];
+    let editors = ScopeGrant { roles: set(&["editor"]), ..ScopeGrant::default() };
+    let granted = [("docs.write".to_owned(), vec![editors])];
+    let support = Agent {
+        name: "support".to_owned(),
+        identifiers: vec![AgentIdentifier::Client("support-bot".to_owned())],
+        issuers: vec![IssuerId(0)],
+        ..Agent::default()
+    };
+    let settings = Settings {
+        exchange: Some(docs),
+        scopes: Rc::new(Scopes::new(implies.into(), granted.into()).unwrap()),
+        agents: Some(Rc::new(Agents::new(vec![support]).unwrap())),
+        ..Settings::default()
+    };
+    Table {
+        name: "exchange",
+        policy: server(rules(tools), resources, settings),
+        callers: vec![
+            who("alice, editor", |_| {}),
+            who("alice, editor without scopes", |it| it.token.scopes.clear()),
+            who("alice, who may write", |it| {
+                it.token.scopes = set(&["docs.write"]);
+                it.token.roles.clear();
+            }),
+            who("alice, editor and admin", |it| it.token.scopes = set(&["docs.admin"])),
+            who("support", |it| it.token.kind = SubjectKind::Workload),
+        ],
+        operations: vec![
+            method("initialize"),
+            on_task("t1"),
+            call("get_page"),
+            call("get_and_write"),
+            call("get_any"),
+            call("get_mapped"),
+            call("get_open"),
+            call("get_server_wide"),
+            call("get_whole"),
+            call("get_whole_mapped"),
+            call("get_injected"),
+            call("get_tried"),
+            read("docs://a"),
+            listen(&[]),
+            listen(&["docs://a"]),
+            listen(&["docs://a", "docs://drafts/b"]),
+            listen(&["whole://a", "whole://b"]),
+            listen(&["docs://a", "whole://b"]),
+            listen(&["docs://a", "whole://b", "other://c"]),
+        ],
+    }
+}
+
+fn tables() -> [Table; 7] {
     [
         rules_table(),
         subjects_table(),
@@ -449,6 +535,7 @@ fn tables() -> [Table; 6] {
         delegation_table(),
         workloads_table(),
         shadow_table(),
+        exchange_table(),
     ]
 }
 
@@ -471,6 +558,24 @@ fn object(operation: &Operation) -> String {
     }
 }
 
+/// What goes along: the exchange, the scopes that are asked for, those that are needed where they
+/// are others, and whether one for the whole server will do.
+fn credential(decision: &Decision) -> String {
+    let wanted = decision.obligations.credential.as_ref().filter(|_| decision.proceeds());
+    let Some(wanted) = wanted else { return String::new() };
+    let CredentialWanted { downstream, scopes, needs, server_wide } = wanted;
+    let words =
+        |scopes: &BTreeSet<String>| scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let mut text = format!(" -> {}: {}", downstream.name, words(scopes));
+    if needs != scopes {
+        write!(text, " (needs {:?})", words(needs)).unwrap();
+    }
+    if *server_wide {
+        text.push_str(" (server-wide will do)");
+    }
+    text
+}
+
 fn written(table: &Table) -> String {
     let mut text = String::new();
     for caller in &table.callers {
@@ -487,10 +592,11 @@ fn written(table: &Table) -> String {
             };
             let scopes: Vec<_> = decision.required_scopes.iter().map(String::as_str).collect();
             let line = format!(
-                "  {:<46} {outcome:<42} [{}] {}",
+                "  {:<46} {outcome:<42} [{}] {}{}",
                 object(operation),
                 decision.rules.join("; "),
-                scopes.join(" ")
+                scopes.join(" "),
+                credential(&decision)
             );
             writeln!(text, "{}", line.trim_end()).unwrap();
         }

@@ -6,6 +6,7 @@ use crate::token::SpiffeId;
 const TOOLS: [&str; 6] = ["get_a", "get_b", "del_a", "del_b", "x", "get_"];
 const PATTERNS: [&str; 9] = ["*", "get_*", "get_a", "*_a", "del_*", "g*t_*a", "d*_b", "x", "*t_*"];
 const SCOPES: [&str; 4] = ["read", "write", "docs:*", "profile"];
+const DOWNSTREAM: [&str; 3] = ["api.a", "api.b", "write"];
 const ROLES: [&str; 3] = ["admin", "editor", "Docs.ReadAll"];
 const GROUPS: [&str; 2] = ["staff", "ops"];
 const TENANTS: [&str; 2] = ["acme", "umbrella"];
@@ -26,6 +27,8 @@ struct Variation {
     no_users: bool,
     /// What becomes of all denials.
     mode: Option<Mode>,
+    /// Operations get credentials.
+    exchanges: bool,
 }
 
 fn mode(random: &mut Random) -> Option<Mode> {
@@ -83,7 +86,22 @@ fn rule(random: &mut Random, index: usize, variation: &Variation) -> Rule {
     if variation.mode.is_some() {
         rule.mode = None;
     }
+    if variation.exchanges {
+        // Drawn apart, so that the rules are those of the seed.
+        let random = &mut Random(random.0 ^ 0xe8c4_a19e);
+        rule.exchange = random.one_in(3).then(|| exchange(random));
+        rule.downstream_scopes =
+            random.one_in(4).then(|| Rc::new(set(&[random.of(&DOWNSTREAM), "api.any"])));
+        rule.server_wide_exchange = random.one_in(3);
+    }
     rule
+}
+
+fn exchange(random: &mut Random) -> Rc<Downstream> {
+    let scopes = random.of(&[DownstreamScopes::PerOperation, DownstreamScopes::PerServer]);
+    let id = random.of(&[None, Some(0), Some(1)]);
+    let server_scopes = random.of(&[&[][..], &["mcp"], &["mcp", "write"]]);
+    downstream("exchange", id, scopes, if id.is_some() { server_scopes } else { &[] })
 }
 
 fn deny_rule(random: &mut Random, variation: &Variation) -> (Pattern, Rc<DenyRule>) {
@@ -164,6 +182,7 @@ fn policy(seed: u64, variation: &Variation) -> ServerPolicy {
         },
         needs_session_context: random.one_in(9),
         lists_attainable: random.one_in(3),
+        exchange: variation.exchanges.then(|| exchange(random)),
         ..Settings::default()
     };
     let none = ObjectRules::default;
@@ -353,6 +372,100 @@ fn an_explanation_is_of_the_decision() {
             assert!(failed.iter().any(|check| check.reason == reason));
         }
         decided.is_allow()
+    });
+}
+
+/// Checks a property of the credentials of many cases: of what is wanted, and by which rule, if
+/// any.
+fn every_credential(
+    least: usize,
+    mut holds: impl FnMut(&Drawn, &ServerPolicy, &CredentialWanted, Option<&Rc<Rule>>) -> bool,
+) {
+    every_case(least, |case, _| {
+        let variation = Variation { exchanges: true, ..Variation::default() };
+        let policy = &policy(case.seed, &variation);
+        let decision = case.decide(policy, &case.token);
+        let wanted = decision.obligations.credential.as_ref().filter(|_| decision.proceeds());
+        wanted.is_some_and(|wanted| holds(case, policy, wanted, policy.rule(&case.tool)))
+    });
+}
+
+fn narrower(token: &AccessToken, random: &mut Random) -> AccessToken {
+    let mut narrow = token.clone();
+    narrow.scopes.retain(|_| random.one_in(2));
+    narrow
+}
+
+/// Nor one that follows from them. What the configuration says is asked for as it stands.
+#[test]
+fn rfc_8693_2_1_no_scope_is_asked_for_that_the_token_does_not_carry() {
+    every_credential(300, |case, policy, wanted, rule| {
+        let configured = std::iter::once(&wanted.downstream.server_scopes)
+            .chain(rule.and_then(|rule| rule.downstream_scopes.as_ref()));
+        let mut configured = configured.filter(|scopes| **scopes == wanted.scopes).peekable();
+        let scopes = &policy.settings().scopes;
+        let carried = wanted.scopes.iter().all(|it| scopes.covers(&case.token.scopes, it));
+        assert!(carried || configured.peek().is_some(), "{} {wanted:?}", case.seed);
+        carried && configured.peek().is_none()
+    });
+}
+
+#[test]
+fn a_narrower_token_never_asks_for_more() {
+    let mut random = Random(11);
+    every_credential(80, |case, policy, wide, rule| {
+        let token = narrower(&case.token, &mut random);
+        let less = case.decide(policy, &token);
+        let allowed = less.is_allow();
+        let Some(narrow) = less.obligations.credential.filter(|_| allowed) else { return false };
+        let scopes = &policy.settings().scopes;
+        for scope in &*narrow.scopes {
+            // Of several that are enough it may be another, which the wider token has too.
+            let is_alternative = rule.is_some_and(|rule| rule.any_scopes.contains(scope))
+                && scopes.covers(&case.token.scopes, scope);
+            let is_known = wide.scopes.contains(scope) || is_alternative;
+            let is_configured = wide.downstream.server_scopes.contains(scope);
+            assert!(is_known || is_configured, "{} {wide:?} {narrow:?}", case.seed);
+        }
+        !wide.needs.is_empty() && token.scopes != case.token.scopes
+    });
+}
+
+/// What an operation needs is asked for, unless it is said what is asked for by the server.
+#[test]
+fn what_is_needed_is_asked_for() {
+    every_credential(400, |case, _, wanted, _| {
+        let per_operation = wanted.downstream.scopes == DownstreamScopes::PerOperation;
+        if per_operation {
+            assert!(wanted.needs.is_subset(&wanted.scopes), "{} {wanted:?}", case.seed);
+        } else {
+            assert_eq!(wanted.scopes, wanted.downstream.server_scopes, "{}", case.seed);
+        }
+        per_operation && !wanted.needs.is_empty()
+    });
+}
+
+/// Else the cache of credentials would be of no use.
+#[test]
+fn an_operation_wants_the_same_however_often_it_is_decided() {
+    every_credential(2_000, |case, policy, wanted, _| {
+        let again = case.decide(policy, &case.token).obligations.credential;
+        assert_eq!(again.as_ref(), Some(wanted), "{}", case.seed);
+        // A new configuration that says the same.
+        let variation = Variation { exchanges: true, ..Variation::default() };
+        let reloaded = case.decide(&self::policy(case.seed, &variation), &case.token);
+        assert_eq!(reloaded.obligations.credential.as_ref(), Some(wanted), "{}", case.seed);
+        true
+    });
+}
+
+#[test]
+fn exchanges_change_no_decision_about_one_object() {
+    every_credential(2_000, |case, policy, _, _| {
+        let without = self::policy(case.seed, &Variation::default());
+        let [with, without] = [policy, &without].map(|it| case.decide(it, &case.token));
+        assert_eq!((with.outcome, with.mode), (without.outcome, without.mode), "{}", case.seed);
+        true
     });
 }
 

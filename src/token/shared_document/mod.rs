@@ -130,6 +130,8 @@ pub(super) struct SharedDocument<R: Reader> {
     /// As last seen.
     record: Record,
     held: Option<Held<R::Document>>,
+    /// How often another document took the place of the one that was held.
+    changes: u64,
     /// A stored document that we could not read: it is not tried again.
     unreadable: Option<[u8; 32]>,
     /// When this worker itself last began to fetch: the pace holds also where the host
@@ -192,6 +194,7 @@ impl<R: Reader> SharedDocument<R> {
             body_key: format!("{key}/body"),
             record: Record::default(),
             held: None,
+            changes: 0,
             unreadable: None,
             last_started: None,
             fetch: Fetch::Idle,
@@ -220,6 +223,12 @@ impl<R: Reader> SharedDocument<R> {
         } else {
             Some((&held.document, Freshness::Fresh))
         }
+    }
+
+    /// How often the document changed. One that was fetched again and is the same to the byte
+    /// is no change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Asks for a fetch. Whether waiting for it makes sense: one is under way, or the
@@ -396,11 +405,11 @@ impl<R: Reader> SharedDocument<R> {
             fresh_for: answer::fresh_for(answer).unwrap_or(longest).max(MIN_FRESHNESS).min(longest),
             digest: Sha256::digest(body).into(),
         };
-        let is_new = self.held.as_ref().is_none_or(|held| held.stored.digest != stored.digest);
-        if let Some(note) = R::note(&document).filter(|_| is_new) {
+        let note = R::note(&document);
+        let is_new = self.hold(document, stored);
+        if let Some(note) = note.filter(|_| is_new) {
             host.log(LogLevel::Info, &format!("{}: {note}", self.name));
         }
-        self.held = Some(Held { document, stored });
         self.fetch = Fetch::Idle;
         host.count(Counter::FetchSucceeded { document: R::NAME });
         self.end(fetch.lease, Some((stored, body)), host);
@@ -408,6 +417,16 @@ impl<R: Reader> SharedDocument<R> {
             Generation::bump(host);
         }
         Ok(())
+    }
+
+    /// Whether it is another document than the one that was held.
+    fn hold(&mut self, document: R::Document, stored: Stored) -> bool {
+        let is_new = self.held.as_ref().is_none_or(|held| held.stored.digest != stored.digest);
+        if is_new {
+            self.changes = self.changes.saturating_add(1);
+        }
+        self.held = Some(Held { document, stored });
+        is_new
     }
 
     fn fail(&mut self, lease: Option<AttemptId>, reason: &str, host: &dyn Host) {
@@ -486,7 +505,9 @@ impl<R: Reader> SharedDocument<R> {
             return;
         }
         match self.reader.read(&body.bytes) {
-            Ok(document) => self.held = Some(Held { document, stored }),
+            Ok(document) => {
+                self.hold(document, stored);
+            }
             Err(reason) => {
                 self.unreadable = Some(stored.digest);
                 let message = format!("{}, as another worker stored them: {reason}", self.name);

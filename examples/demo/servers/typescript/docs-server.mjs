@@ -1,4 +1,5 @@
-// The MCP server behind the filter, on the official TypeScript SDK. It checks nothing itself.
+// The MCP server behind the filter, on the official TypeScript SDK. Of itself it checks nothing;
+// guard.mjs may.
 
 import { readFileSync } from 'node:fs';
 
@@ -7,15 +8,18 @@ import { z } from 'zod';
 
 const DOCS = JSON.parse(readFileSync(new URL('../docs.json', import.meta.url), 'utf8'));
 
-/** A server for one request, which arrived with `headers` (a Fetch `Headers`). */
-export function createDocsServer(headers) {
-  const server = new McpServer({ name: 'docs-typescript', version: '1.0.0' });
+/**
+ * A server for one request, which arrived with `headers` (a Fetch `Headers`); `access` is of
+ * `createGuard`.
+ */
+export function createDocsServer(headers, access) {
+  const server = guarded(new McpServer({ name: 'docs-typescript', version: '1.0.0' }), access);
   const uri = z.string().describe('URI of a document');
 
   server.registerTool(
     'whoami',
     { description: 'What this server was told about the caller' },
-    () => text(JSON.stringify(seen(headers))),
+    () => text(JSON.stringify({ ...seen(headers), ...(access.token && { token: access.token }) })),
   );
   server.registerTool(
     'search_docs',
@@ -43,14 +47,31 @@ export function createDocsServer(headers) {
     'summarize',
     { description: 'Ask for a summary', argsSchema: z.object({ uri }) },
     (args) => ({
-      messages: [{ role: 'user', content: { type: 'text', text: `Summarize: ${find(args.uri).text}` } }],
+      messages: [{ role: 'user', content: { type: 'text', text: `Summarize: ${find(readable(args.uri)).text}` } }],
     }),
   );
   for (const doc of DOCS) {
     server.registerResource(doc.title, doc.uri, { mimeType: 'text/plain' }, () => ({
-      contents: [{ uri: doc.uri, mimeType: 'text/plain', text: doc.text }],
+      contents: [{ uri: readable(doc.uri), mimeType: 'text/plain', text: doc.text }],
     }));
   }
+  return server;
+
+  /** Prompts and resources are documents as well: what `read_doc` needs, they need. */
+  function readable(documentUri) {
+    const refusal = access.refusal('read_doc');
+    if (refusal) throw new Error(refusal);
+    return documentUri;
+  }
+}
+
+/** The server, whose tools refuse a token that is not for them. */
+function guarded(server, access) {
+  const register = server.registerTool.bind(server);
+  server.registerTool = (name, description, run) => {
+    const refusal = access.refusal(name);
+    return register(name, description, refusal ? () => ({ ...text(refusal), isError: true }) : run);
+  };
   return server;
 }
 

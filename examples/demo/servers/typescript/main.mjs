@@ -2,6 +2,7 @@
 //   PORT      loopback port of the MCP endpoint /mcp, default 3001
 //   TAP_PORT  loopback port of the tap (see tap.mjs), default 3011
 //   CRM       1: also the tools of crm-tools.mjs
+//   TOKEN_... whose tokens it takes, see guard.mjs; default: it asks for none
 // Both protocol eras are served; clients before 2026-07-28 get their answers as SSE.
 
 import { createServer } from 'node:http';
@@ -11,18 +12,27 @@ import { createMcpHandler } from '@modelcontextprotocol/server';
 
 import { registerCrmTools } from './crm-tools.mjs';
 import { createDocsServer } from './docs-server.mjs';
+import { createGuard } from './guard.mjs';
 import { createTap } from './tap.mjs';
 
 const port = Number(process.env.PORT ?? 3001);
 const tapPort = Number(process.env.TAP_PORT ?? 3011);
 
-const mcp = toNodeHandler(createMcpHandler(({ requestInfo }) => {
-  const docs = createDocsServer(requestInfo.headers);
+const guard = createGuard(process.env);
+const mcp = toNodeHandler(createMcpHandler(({ requestInfo, authInfo }) => {
+  const docs = createDocsServer(requestInfo.headers, guard.access(authInfo?.extra));
   if (process.env.CRM) registerCrmTools(docs);
   return docs;
 }));
-const server = createServer((request, response) => {
+const server = createServer(async (request, response) => {
   if (request.url.split('?', 1)[0] !== '/mcp') return response.writeHead(404).end();
+  try {
+    request.auth = { extra: await guard.verify(request) };
+  } catch (error) {
+    console.log(`401: ${error.message}`);
+    // RFC 6750, 3.
+    return response.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }).end();
+  }
   return mcp(request, response);
 });
 

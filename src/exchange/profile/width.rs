@@ -1,0 +1,110 @@
+//! How much a token may grant, and what it does.
+
+use std::collections::BTreeSet;
+
+use super::answer::TokenResponse;
+use crate::exchange::Flaw;
+
+/// How much an answer may grant.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Width<'w> {
+    /// No more than was asked for.
+    Within {
+        /// What was asked for.
+        asked: &'w BTreeSet<String>,
+        /// The most where nothing was.
+        otherwise: Option<&'w BTreeSet<String>>,
+    },
+    /// The same, by names of Microsoft Entra ID.
+    Entra {
+        /// What was asked for.
+        asked: &'w BTreeSet<String>,
+    },
+    /// What it grants is a third party's, and not read.
+    Unknown,
+}
+
+/// Scopes that grant nothing at a resource: what they say of the user is for us (OpenID Connect
+/// Core 1.0 section 5.4). Microsoft Entra ID adds them to others.
+const IDENTITY: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+/// Name of the scope that stands for all that was consented to (Microsoft identity platform,
+/// "The .default scope").
+const DEFAULT: &str = ".default";
+
+impl Width<'_> {
+    /// What is granted, by the answer and by the token itself, which may have less: `None` where
+    /// nobody says it and nothing was asked for.
+    ///
+    /// # Errors
+    /// [`Flaw::Wider`], [`Flaw::Malformed`].
+    pub(super) fn granted(
+        self,
+        response: &TokenResponse,
+        carried: Option<&BTreeSet<String>>,
+    ) -> Result<Option<BTreeSet<String>>, Flaw> {
+        match self {
+            Width::Within { asked, otherwise } => {
+                let limit = if asked.is_empty() { otherwise } else { Some(asked) };
+                let said = within(response.scopes()?, limit)?;
+                let said = said.or_else(|| (!asked.is_empty()).then(|| asked.clone()));
+                let carried = within(carried.cloned(), said.as_ref().or(limit))?;
+                Ok(carried.or(said))
+            }
+            Width::Entra { asked } => {
+                let said =
+                    response.scopes()?.map(|said| named_as_asked(said, asked)).transpose()?;
+                let carried = carried.map(|carried| named_as_asked(carried.clone(), asked));
+                Ok(carried.transpose()?.or(said).or_else(|| Some(asked.clone())))
+            }
+            Width::Unknown => Ok(None),
+        }
+    }
+}
+
+fn within(
+    scopes: Option<BTreeSet<String>>,
+    limit: Option<&BTreeSet<String>>,
+) -> Result<Option<BTreeSet<String>>, Flaw> {
+    match (&scopes, limit) {
+        (Some(scopes), Some(limit)) if !scopes.is_subset(limit) => Err(Flaw::Wider),
+        _ => Ok(scopes),
+    }
+}
+
+/// What Microsoft Entra ID granted, by the names it was asked with: it answers with or without
+/// the resource they are of, and in the case they are registered with. Where all that was
+/// consented to was asked for, nothing is too much.
+fn named_as_asked(
+    granted: BTreeSet<String>,
+    asked: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, Flaw> {
+    let consented: BTreeSet<String> =
+        asked.iter().filter(|name| of_resource(name).1 == DEFAULT).cloned().collect();
+    let mut named = BTreeSet::new();
+    for name in granted {
+        match asked.iter().find(|asked| is_same(asked, &name)) {
+            Some(asked) => named.insert(asked.clone()),
+            None if !consented.is_empty() || IDENTITY.contains(&name.as_str()) => {
+                named.insert(name)
+            }
+            None => return Err(Flaw::Wider),
+        };
+    }
+    named.extend(consented);
+    Ok(named)
+}
+
+fn is_same(asked: &str, granted: &str) -> bool {
+    let ((resource, name), (of, granted)) = (of_resource(asked), of_resource(granted));
+    let is_resource = match (resource, of) {
+        (Some(resource), Some(of)) => resource.eq_ignore_ascii_case(of),
+        _ => true,
+    };
+    is_resource && name.eq_ignore_ascii_case(granted)
+}
+
+/// The resource of a scope, where it is named, and the scope's name there.
+fn of_resource(scope: &str) -> (Option<&str>, &str) {
+    scope.rsplit_once('/').map_or((None, scope), |(resource, name)| (Some(resource), name))
+}
