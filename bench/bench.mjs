@@ -8,8 +8,9 @@ import { freePorts } from '../examples/demo/lib/ports.mjs';
 import { startProcess, stopAll } from '../examples/demo/lib/process.mjs';
 import { table } from '../examples/demo/lib/table.mjs';
 import { bootstrap } from './envoy.mjs';
+import { CLUSTER, startAuthorizationServer } from './exchange.mjs';
 import { figure, verdict } from './figures.mjs';
-import { ROUTER, STEPS, TARGETS, makeLanes, overhead } from './lanes.mjs';
+import { EXCHANGES, ROUTER, STEPS, TARGETS, makeLanes, overhead } from './lanes.mjs';
 import { startUpstream } from './load.mjs';
 import { startCost } from './policies.mjs';
 import { measure } from './run.mjs';
@@ -29,13 +30,16 @@ const started = [];
 try {
   const upstream = await startUpstream();
   started.push(upstream);
+  const authorizationServer = await startAuthorizationServer();
+  started.push(authorizationServer);
+  const clusters = { upstream: upstream.port, [CLUSTER]: authorizationServer.port };
   const [admin, ...ports] = await freePorts(lanes.length + 1);
-  const envoy = await startEnvoy(bootstrap({ lanes, ports, upstream: upstream.port, admin }), admin);
+  const envoy = await startEnvoy(bootstrap({ lanes, ports, clusters, admin }), admin);
   started.push(envoy);
   const progress = (round) => process.stderr.isTTY && process.stderr.write(`\rround ${round} of ${rounds} `);
-  report(await measure({ lanes, ports, envoy, rounds, requests, progress }));
+  report(await measure({ lanes, ports, envoy, authorizationServer, rounds, requests, progress }));
   await envoy.stop();
-  await reportStarts(upstream);
+  await reportStarts(clusters);
 } finally {
   await stopAll(started);
 }
@@ -63,12 +67,12 @@ async function startEnvoy(config, adminPort) {
 }
 
 /** What it costs to start with each of the lanes that differ in size: what it takes to load them. */
-async function reportStarts(upstream) {
+async function reportStarts(clusters) {
   const sized = lanes.filter(({ id }) => /^(rules|issuers)-\d+$/.test(id));
   const rows = [];
   for (const lane of sized) {
     const [admin, port] = await freePorts(2);
-    const envoy = await startEnvoy(bootstrap({ lanes: [lane], ports: [port], upstream: upstream.port, admin }), admin);
+    const envoy = await startEnvoy(bootstrap({ lanes: [lane], ports: [port], clusters, admin }), admin);
     const { cpu, memory } = await startCost(envoy.pid).finally(() => envoy.stop());
     rows.push([lane.name, cpu.toFixed(0), memory.toFixed(0)]);
   }
@@ -85,6 +89,11 @@ function report(samples) {
     id.startsWith(ROUTER) ? '' : show(figure(samples, { of: overhead(id, base) }), 1),
     peer ? show(figure(samples, { of: overhead(id, base), to: overhead(peer, base) }), 2) : '',
     peer ? show(figure(samples, { of: { [id]: 1 }, to: { [peer]: 1 } }), 2) : '',
+  ]));
+  print(['with an exchange / without', 'CPU per request', 'above router'], EXCHANGES.map(({ name, with: id, without, base }) => [
+    name,
+    show(figure(samples, { of: { [id]: 1 }, to: { [without]: 1 } }), 3),
+    show(figure(samples, { of: overhead(id, base), to: overhead(without, base) }), 2),
   ]));
   print(['step, by subtraction', 'µs'], STEPS.map((step) => [step.name, show(figure(samples, step), 1)]));
   print(['target', 'measured', 'at most', ''], TARGETS.map((target) => {

@@ -6,8 +6,11 @@ import { constants, createHash, generateKeyPairSync, randomUUID, sign } from 'no
 export const ISSUER = 'https://idp.example.com';
 export const RESOURCE = 'https://mcp.example.com/mcp';
 
+/** The user of the lanes that have one only. */
+const SUBJECT = '5f1c2a86-7b0e-4a53-9f1d-0c8f4b6d2e71';
+
 /** How long tokens are good, in seconds: longer than a run. */
-const LIFETIME = 1800;
+export const LIFETIME = 1800;
 
 /** For each JOSE algorithm its key and the options of `crypto.sign`. */
 const ALGORITHMS = {
@@ -51,15 +54,18 @@ export class SigningKey {
   }
 }
 
-/** An access token, unlike any other; bound to `confirmed` (a SigningKey) if there is one. */
-export function accessToken(key, confirmed) {
+/**
+ * An access token, unlike any other, for `audience`: of `subject`, bound to `confirmed` (a
+ * SigningKey) if there is one.
+ */
+export function accessToken(key, { confirmed, subject = SUBJECT, audience = RESOURCE, scope = 'mcp:connect docs:read' } = {}) {
   const now = Math.floor(Date.now() / 1000);
   return key.sign({ typ: 'at+jwt', alg: key.alg, kid: key.kid }, {
     iss: ISSUER,
-    sub: '5f1c2a86-7b0e-4a53-9f1d-0c8f4b6d2e71',
-    aud: RESOURCE,
+    sub: subject,
+    aud: audience,
     client_id: 'https://agent.example.com/client.json',
-    scope: 'mcp:connect docs:read',
+    scope,
     iat: now,
     exp: now + LIFETIME,
     jti: randomUUID(),

@@ -97,15 +97,16 @@ export function nativeChain({ jwks, cache }) {
 
 /**
  * Our filter as the bootstrap of `mode` has it, with the issuer's keys inline, or with
- * other `issuers`. `server` adds to
- * the configuration of the MCP server, `audit` to that of the record.
+ * other `issuers`. `exchanges` are as in the configuration, `server` adds to that of the MCP
+ * server, `audit` to that of the record.
  */
-export function countersignChain({ mode, jwks, issuers, server = {}, audit = {} }) {
+export function countersignChain({ mode, jwks, issuers, exchanges, server = {}, audit = {} }) {
   const trusted = issuers ?? { bench: { issuer: ISSUER, jwks, algorithms: jwks.keys.map(({ alg }) => alg) } };
   const bootstrap = renderBootstrap(readFileSync(BOOTSTRAPS[mode], 'utf8'), {
     configure: (configuration) => ({
       ...configuration,
       issuers: trusted,
+      ...(exchanges && { exchanges }),
       servers: [{ ...configuration.servers[0], resource: RESOURCE, issuers: Object.keys(trusted), ...server }],
       audit: { ...configuration.audit, ...audit },
     }),
@@ -114,11 +115,11 @@ export function countersignChain({ mode, jwks, issuers, server = {}, audit = {} 
 }
 
 /**
- * The bootstrap with a listener for each of `lanes`: `{ id, chain, log }`. The upstream listens on
- * `upstream`; listeners get `ports` in the order of the lanes. Records are logged, to nowhere,
- * where a lane says so.
+ * The bootstrap with a listener for each of `lanes`: `{ id, chain, log }`. Listeners get `ports` in
+ * the order of the lanes, clusters those of `clusters` by name; one is `upstream`. Records are
+ * logged, to nowhere, where a lane says so.
  */
-export function bootstrap({ lanes, ports, upstream, admin }) {
+export function bootstrap({ lanes, ports, clusters, admin }) {
   const rendered = renderBootstrap(readFileSync(BOOTSTRAPS.stream, 'utf8'), { ports: { admin }, accessLog: '/dev/null' });
   const [listener] = rendered.static_resources.listeners;
   const [cluster] = rendered.static_resources.clusters;
@@ -143,14 +144,14 @@ export function bootstrap({ lanes, ports, upstream, admin }) {
         };
         return copy;
       }),
-      clusters: [{
+      clusters: Object.entries(clusters).map(([name, port]) => ({
         ...cluster,
-        name: 'upstream',
+        name,
         load_assignment: {
-          cluster_name: 'upstream',
-          endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: upstream } } } }] }],
+          cluster_name: name,
+          endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } }] }],
         },
-      }],
+      })),
     },
   };
 }

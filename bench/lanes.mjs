@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { SHAPES, largeCall } from './bodies.mjs';
 import { RESOURCE, SigningKey, accessToken, dpopProof } from './credentials.mjs';
 import { countersignChain, nativeChain, wasmChain } from './envoy.mjs';
+import { CALLS_PER_TOKEN, CROWD, EXCHANGE, USERS, Users, newTokens } from './exchange.mjs';
 import { ISSUERS, RULES, manyIssuers, manyRules } from './policies.mjs';
 import { noopModule, verifyingModule } from './wasm.mjs';
 
@@ -16,6 +17,13 @@ export const ROUTER = 'router';
 /** Our filter's counters of tokens that were, and were not, verified before. */
 const HIT = 'wasmcustom.countersign.token_cache.hits';
 const MISS = 'wasmcustom.countersign.token_cache.misses';
+
+/** Our filter's counter of credentials for the MCP server that were there. */
+const EXCHANGED_BEFORE = 'wasmcustom.countersign.exchange_cache.hits';
+
+/** What a counter rises by in `count` requests: with each of them, or by those whose token is known. */
+const each = (count) => count;
+const known = (count) => count - newTokens(count);
 
 /** One request and no session. */
 const REVISION = '2026-07-28';
@@ -37,12 +45,16 @@ export const FORBIDDEN = 'delete_doc';
  * - `name`: in the table
  * - `chain`: of Envoy's filters, the router left out
  * - `request(tool)`: a new call, signed as it is made
+ * - `calls(count)`: the calls of a round, which are so many of `request()` unless told
+ * - `warmUp()`: calls before the first round
  * - `enforces`: whether it must refuse the forbidden tool
- * - `counters`: counters of Envoy that each request must have raised by one; a lane that is not
- *   what its name says, such as a hit that misses, is an error
+ * - `counters`: for counters of Envoy, what so many requests must have raised each by; a lane that is
+ *   not what its name says, such as a hit that misses, is an error
+ * - `exchanges(count)`: how often these must have asked the authorization server: never, unless told
  * - `peer`: the lane of Envoy's own filters with which it is compared
  * - `base`: the lane of the router with the same body, `ROUTER` unless told
  * - `share`: of the requests of a round, all unless told
+ * - `crowd`: so many requests in every round, and all at once
  */
 export function makeLanes(directory) {
   const keys = Object.fromEntries(['ES256', 'RS256', 'PS256', 'EdDSA'].map((alg) => [alg, new SigningKey(alg)]));
@@ -60,7 +72,7 @@ export function makeLanes(directory) {
   };
   const another = (alg) => (tool) => bearer(accessToken(keys[alg]), tool);
   const proven = (alg) => {
-    const token = accessToken(keys.ES256, proofKeys[alg]);
+    const token = accessToken(keys.ES256, { confirmed: proofKeys[alg] });
     return (tool) => message({ authorization: `DPoP ${token}`, dpop: dpopProof(proofKeys[alg], token) }, tool);
   };
   const wasm = (id, module) => {
@@ -74,7 +86,7 @@ export function makeLanes(directory) {
     chain: nativeChain({ jwks: nativeJwks, cache }),
     request: same(alg),
     enforces: true,
-    counters: [`http.${id}.jwt_authn.${cache ? 'jwt_cache_hit' : 'allowed'}`],
+    counters: { [`http.${id}.jwt_authn.${cache ? 'jwt_cache_hit' : 'allowed'}`]: each },
   });
   const ours = (id, name, { mode = 'stream', request, counter = HIT, peer, ...options }) => ({
     id,
@@ -82,7 +94,7 @@ export function makeLanes(directory) {
     chain: countersignChain({ mode, jwks, ...options }),
     request,
     enforces: true,
-    counters: [counter],
+    counters: { [counter]: each },
     peer,
     log: options.log,
   });
@@ -104,6 +116,34 @@ export function makeLanes(directory) {
     ].map((lane) => ({ ...lane, share: LARGE_SHARE }));
   };
   const dpop = { server: { dpop: { mode: 'required' } } };
+  // What goes on: the caller's token in no lane, and in these another one in its place.
+  const exchanging = { exchanges: { bench: EXCHANGE }, server: { exchange: 'bench' } };
+  const exchanged = (id, name, mode) => {
+    const lane = ours(id, name, { mode, request: same('ES256'), peer: 'native-es256-cached', ...exchanging });
+    return { ...lane, warmUp: () => [lane.request()], counters: { ...lane.counters, [EXCHANGED_BEFORE]: each } };
+  };
+  const users = (id, name, options) => {
+    const turns = new Users(keys.ES256);
+    return {
+      ...ours(id, name, { request: another('ES256'), ...options }),
+      warmUp: () => turns.everyone().map((token) => bearer(token)),
+      calls: (count) => turns.next(count).map((token) => bearer(token)),
+      counters: { [HIT]: known, [MISS]: newTokens },
+    };
+  };
+  // All with the same token, that of a user who was never there before.
+  const crowd = (lane) => ({
+    ...lane,
+    crowd: CROWD,
+    base: `${ROUTER}-crowd`,
+    calls: (count) => {
+      const request = lane.request();
+      return Array.from({ length: count }, () => request);
+    },
+  });
+  const burst = (id, name, options) => crowd({
+    ...ours(id, name, { request: another('ES256'), ...options }), counters: { [HIT]: (count) => count - 1, [MISS]: () => 1 },
+  });
 
   return [
     { id: ROUTER, name: 'router only', chain: [], request: same('ES256') },
@@ -129,6 +169,17 @@ export function makeLanes(directory) {
     ours('dpop-es256', 'DPoP, ES256', { request: proven('ES256'), peer: 'native-es256', ...dpop }),
     ours('dpop-es256-hold', 'DPoP, ES256, hold', { mode: 'hold', request: proven('ES256'), peer: 'native-es256', ...dpop }),
     ours('dpop-eddsa', 'DPoP, EdDSA (in the module)', { request: proven('EdDSA'), peer: 'native-es256', ...dpop }),
+    exchanged('exchange-hit', 'verified token, exchanged before'),
+    exchanged('exchange-hit-hold', 'verified token, exchanged before, hold', 'hold'),
+    users('users', `${USERS} users`),
+    {
+      ...users('exchange-users', `${USERS} users, exchanged`, exchanging),
+      counters: { [HIT]: known, [MISS]: newTokens, [EXCHANGED_BEFORE]: known },
+      exchanges: newTokens,
+    },
+    crowd({ id: `${ROUTER}-crowd`, name: `router only, ${CROWD} at once`, chain: [], request: same('ES256') }),
+    burst('burst', `${CROWD} first calls at once`),
+    { ...burst('exchange-burst', `${CROWD} first calls at once, exchanged`, exchanging), exchanges: () => 1 },
     ...RULES.map((count) => ours(`rules-${count}`, `verified token, ${count} rules`, {
       request: same('ES256'), peer: 'native-es256-cached',
       server: { tools: manyRules(count, { called: CALLED, forbidden: FORBIDDEN }) },
@@ -156,6 +207,8 @@ export const TARGETS = [
   { name: '  in hold', of: overhead('hit-hold'), to: overhead('native-es256-cached'), limit: 0.6, digits: 2 },
   { name: 'DPoP ES256 / native ES256 chain without cache', of: overhead('dpop-es256'), to: overhead('native-es256'), limit: 1, digits: 2 },
   { name: '  in hold', of: overhead('dpop-es256-hold'), to: overhead('native-es256'), limit: 1, digits: 2 },
+  { name: 'CPU per request, exchanged before / plain bearer', of: { 'exchange-hit': 1 }, to: { hit: 1 }, limit: 1.15, digits: 3 },
+  { name: '  in hold', of: { 'exchange-hit-hold': 1 }, to: { 'hit-hold': 1 }, limit: 1.15, digits: 3 },
   { name: 'CPU per request, 10,000 rules / 10', of: { 'rules-10000': 1 }, to: { 'rules-10': 1 }, limit: 1.1, digits: 3 },
   { name: 'CPU per request, 50 issuers / 1', of: { 'issuers-50': 1 }, to: { 'issuers-1': 1 }, limit: 1.1, digits: 3 },
   { name: '  with new tokens', of: { 'issuers-50-new': 1 }, to: { 'issuers-1-new': 1 }, limit: 1.1, digits: 3 },
@@ -169,6 +222,14 @@ export const TARGETS = [
   }),
 ];
 
+/** Lanes with an exchange, and those with the same calls and none. */
+export const EXCHANGES = [
+  { name: 'exchanged before', with: 'exchange-hit', without: 'hit' },
+  { name: '  in hold', with: 'exchange-hit-hold', without: 'hit-hold' },
+  { name: `${USERS} users, a new token in ${CALLS_PER_TOKEN} calls`, with: 'exchange-users', without: 'users' },
+  { name: `${CROWD} first calls of a user at once`, with: 'exchange-burst', without: 'burst', base: `${ROUTER}-crowd` },
+];
+
 /** Where the time goes, in µs, by subtraction. */
 export const STEPS = [
   { name: 'a Wasm filter that does nothing', of: overhead('noop') },
@@ -176,6 +237,7 @@ export const STEPS = [
   { name: '  hold instead of stream', of: { 'hit-hold': 1, hit: -1 } },
   { name: '  without identity headers', of: { 'hit-bare': 1, hit: -1 } },
   { name: '  with the record in an access log', of: { 'hit-log': 1, hit: -1 } },
+  { name: '  with a credential that was exchanged before', of: { 'exchange-hit': 1, hit: -1 } },
   { name: 'one native ES256 verification', of: VERIFICATION },
   { name: 'an ES256 token the first time', of: { 'miss-es256': 1, hit: -1 } },
   { name: '  beside its verification', of: { 'miss-es256': 1, hit: -1, verify: -1, noop: 1 } },

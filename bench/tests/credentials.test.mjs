@@ -28,7 +28,7 @@ for (const alg of ['ES256', 'EdDSA']) {
   test(`${alg}: proofs are of the key their token is bound to, and all different`, async () => {
     const issuer = new SigningKey('ES256');
     const key = new SigningKey(alg);
-    const token = accessToken(issuer, key);
+    const token = accessToken(issuer, { confirmed: key });
     const { payload: { cnf } } = await jwtVerify(token, issuer.publicKey);
     const ids = await Promise.all([dpopProof(key, token), dpopProof(key, token)].map(async (proof) => {
       const { payload, protectedHeader } = await jwtVerify(proof, EmbeddedJWK, { typ: 'dpop+jwt', algorithms: [alg] });

@@ -11,6 +11,7 @@ import { measure } from '../run.mjs';
 
 const ROUNDS = 2;
 const REQUESTS = 20;
+const CROWD = 50;
 
 const upstream = await startUpstream();
 after(() => upstream.stop());
@@ -19,7 +20,7 @@ after(() => upstream.stop());
 async function startServer(handler = () => false) {
   const server = createServer(async (request, response) => {
     for await (const _ of request);
-    if (handler(request, response)) return;
+    if (await handler(request, response)) return;
     const answer = await fetch(`http://127.0.0.1:${upstream.port}/`, { method: 'POST', body: 'x' });
     const body = await answer.text();
     response.writeHead(answer.status, { 'content-length': body.length }).end(body);
@@ -35,9 +36,11 @@ async function startServer(handler = () => false) {
 const request = (path) => Buffer.from(`POST /${path ?? ''} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx`);
 
 /** Runs a lane, with this process in the place of Envoy. */
-function run(port, lane = {}, counters = async () => ({})) {
+function run(port, lane = {}, { counters = async () => ({}), asked = () => 0 } = {}) {
   const lanes = [{ id: 'lane', request, ...lane }];
-  return measure({ lanes, ports: [port], envoy: { pid: process.pid, counters }, rounds: ROUNDS, requests: REQUESTS });
+  return measure({
+    lanes, ports: [port], envoy: { pid: process.pid, counters }, authorizationServer: { asked }, rounds: ROUNDS, requests: REQUESTS,
+  });
 }
 
 /** Counts the calls of the lane, and answers the one after the tenth by itself. */
@@ -75,7 +78,7 @@ test('a connection that closes fails the run', async () => {
 test('a counter that does not rise with the requests fails the run: a hit that misses is no hit', async () => {
   const port = await startServer();
   await assert.rejects(
-    run(port, { counters: ['hits'] }, async () => ({ hits: 7 })),
+    run(port, { counters: { hits: (count) => count } }, { counters: async () => ({ hits: 7 }) }),
     /^Error: lane: hits rose by 0 in 20 requests$/,
   );
 });
@@ -89,4 +92,38 @@ test('a lane that should refuse the forbidden call and lets it pass fails the ru
   });
   await assert.rejects(run(refusing), /^Error: lane: the forbidden call was refused$/);
   await run(refusing, { enforces: true });
+});
+
+test('an exchange too many or too few fails the run', async () => {
+  const port = await startServer();
+  let asked = 0;
+  const asking = () => { asked += 1; return asked; };
+  await assert.rejects(run(port, {}, { asked: asking }), /^Error: lane: exchanges rose by 1 in 20 requests$/);
+  await assert.rejects(run(port, { exchanges: () => 1 }), /^Error: lane: exchanges rose by 0 in 20 requests$/);
+  await run(port, { exchanges: () => 1 }, { asked: asking });
+});
+
+test('a crowd comes at once, in each round anew', async () => {
+  let waiting = [];
+  const port = await startServer(async ({ url }) => {
+    if (url !== '/') return false;
+    // Nobody is answered before all are there.
+    await new Promise((resolve) => {
+      waiting.push(resolve);
+      if (waiting.length < CROWD) return;
+      for (const go of waiting) go();
+      waiting = [];
+    });
+    return false;
+  });
+  const { lane } = await run(port, { crowd: CROWD });
+  assert.equal(lane.length, ROUNDS);
+});
+
+test('calls before the first round, and calls of the lane\'s own', async () => {
+  const paths = [];
+  const port = await startServer(({ url }) => { paths.push(url); return false; });
+  await run(port, { warmUp: () => [request('first')], calls: (count) => Array.from({ length: count }, () => request('own')) });
+  assert.deepEqual([paths[0], paths[1], paths.length], [`/${FORBIDDEN}`, '/first', 2 + (1 + ROUNDS) * REQUESTS]);
+  assert.ok(paths.slice(2).every((path) => path === '/own'));
 });

@@ -1,7 +1,6 @@
 //! JWTs that an authorization server issued to us, to be sent on.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::SystemTime;
 
 use super::actors::{self, Actor};
@@ -13,7 +12,7 @@ use super::kind;
 
 /// What a JWT says that came from an authorization server itself. Its signature is not looked
 /// at, so nothing of it is a [`Verified`](super::Verified) claim: it may refuse the JWT, and
-/// nobody is admitted by it.
+/// nobody is admitted by it. Has no `Debug`: claims are personal data.
 pub(crate) struct IssuedJwt {
     /// `typ`, as a media type in lower case.
     pub(crate) media_type: Option<String>,
@@ -67,12 +66,5 @@ impl IssuedJwt {
             is_bound: has("cnf"),
             token_id: claims::string(&claims, "jti")?.map(TokenId::new),
         })
-    }
-}
-
-/// Shows nothing: claims are personal data.
-impl fmt::Debug for IssuedJwt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IssuedJwt(..)")
     }
 }

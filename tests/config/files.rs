@@ -106,8 +106,9 @@ fn the_readmes_example_is_valid() {
 
 #[test]
 fn the_examples_are_valid() {
-    // Entra ID has no other type; its example says what follows from that.
-    let odd = [("entra", "issuers.entra.token_types[0]")];
+    // Entra ID has no other type; its examples say what follows from that.
+    let odd =
+        [("entra", "issuers.entra.token_types[0]"), ("entra-obo", "issuers.entra.token_types[0]")];
     let mut examples = Vec::new();
     for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
         let folder = folder.unwrap();
@@ -127,7 +128,9 @@ fn the_examples_are_valid() {
         "agent-catalogue",
         "dpop",
         "entra",
+        "entra-obo",
         "hybrid",
+        "identity-chaining",
         "mtls-bound",
         "multi-tenant",
         "on-behalf-of",
@@ -135,7 +138,10 @@ fn the_examples_are_valid() {
         "rate-limits",
         "roles-table",
         "rollout",
+        "service-token",
         "step-up",
+        "token-exchange",
+        "token-vault",
         "workload-identity",
     ];
     assert_eq!(examples, expected);

@@ -5,7 +5,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { SECRET } from '../../examples/demo/idp/clients.mjs';
 import { clientCredentials } from '../../examples/demo/lib/tokens.mjs';
-import { MODES, http2Call, rpcMessage, sleep, startFleet, whoami } from './support.mjs';
+import { MODES, http2Call, injectCredential, rpcMessage, sleep, startFleet, whoami } from './support.mjs';
 
 const ENDPOINT = '/token/introspection';
 
@@ -69,35 +69,6 @@ async function asked(stack, run) {
   return await count() - earlier;
 }
 
-/** Has Envoy add the client's credential to what goes to the OAuth server: the filter never has it. */
-function injectCredential({ static_resources: resources }) {
-  const extensions = 'type.googleapis.com/envoy.extensions';
-  resources.secrets = [{ name: 'gateway', generic_secret: { secret: { inline_string: `Basic ${btoa(`gateway-basic:${SECRET}`)}` } } }];
-  resources.clusters.find(({ name }) => name === 'idp').typed_extension_protocol_options = {
-    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-      '@type': `${extensions}.upstreams.http.v3.HttpProtocolOptions`,
-      explicit_http_config: { http_protocol_options: {} },
-      http_filters: [
-        {
-          name: 'envoy.filters.http.credential_injector',
-          typed_config: {
-            '@type': `${extensions}.filters.http.credential_injector.v3.CredentialInjector`,
-            overwrite: true,
-            credential: {
-              name: 'envoy.http.injected_credentials.generic',
-              typed_config: {
-                '@type': `${extensions}.http.injected_credentials.generic.v3.Generic`,
-                credential: { name: 'gateway' },
-              },
-            },
-          },
-        },
-        { name: 'envoy.filters.http.upstream_codec', typed_config: { '@type': `${extensions}.filters.http.upstream_codec.v3.UpstreamCodec` } },
-      ],
-    },
-  };
-}
-
 async function accepted(stack, token) {
   const response = await whoami(stack, { token });
   assert.equal(response.status, 200, response.text);
@@ -132,7 +103,11 @@ describe('who we are to the OAuth server', async () => {
   };
   const good = [
     ...Object.entries(clients).map(([name, introspection]) => ({ name, configure: introspecting(introspection) })),
-    { name: 'a credential that Envoy adds', configure: introspecting({ client: { method: 'injected' } }), edit: injectCredential },
+    {
+      name: 'a credential that Envoy adds',
+      configure: introspecting({ client: { method: 'injected' } }),
+      edit: (bootstrap) => injectCredential(bootstrap, 'gateway-basic'),
+    },
   ].map((entry, index) => ({ ...entry, ...MODES[index % 2] }));
   const bad = [
     ['rfc7662_2_3: a wrong secret', { client: { ...secret('client_secret_basic', 'gateway-basic'), client_secret: { env: 'OTHER_SECRET' } } }],

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHash, randomUUID } from 'node:crypto';
 
+import { SECRET } from '../../examples/demo/idp/clients.mjs';
 import { startEnvoy } from '../../examples/demo/lib/envoy.mjs';
 import { DEMO, ROOT } from '../../examples/demo/lib/paths.mjs';
 import { freePorts } from '../../examples/demo/lib/ports.mjs';
@@ -47,17 +48,18 @@ const RECORD_LIMIT = 5_000;
  * One set of backends (see `lib/stack.mjs`) and an Envoy for each entry of `matrix`, which is
  * `{ mode, workers, name?, ...options of startEnvoy }`; `options` are for all Envoys.
  *
- * `ports` moves Envoy clusters to stubs; `tls` gives every Envoy a listener with TLS as well.
+ * `ports` moves Envoy clusters to stubs; `tls` gives every Envoy a listener with TLS as well;
+ * `exchange` says whose tokens the TypeScript MCP server takes (see `startBackends`).
  * Returns `{ stacks, backends, stop() }`.
  */
-export async function startFleet({ matrix = MODES, alg, ports = {}, tls = false, ...options } = {}) {
+export async function startFleet({ matrix = MODES, alg, exchange, ports = {}, tls = false, ...options } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'countersign-'));
   const listeners = await freePorts(matrix.length);
   const tlsListeners = tls ? await freePorts(matrix.length) : [];
   const origins = [
     ...listeners.map((port) => `http://127.0.0.1:${port}`), ...tlsListeners.map((port) => `https://127.0.0.1:${port}`),
   ];
-  const backends = await startBackends({ origins, directory, alg });
+  const backends = await startBackends({ origins, directory, alg, exchange });
   const started = [backends];
   const stop = async () => {
     await stopAll(started);
@@ -205,7 +207,7 @@ class Stack {
     return readFileSync(this.log, 'utf8');
   }
 
-  /** The filter's counters by name, without Envoy's prefix. */
+  /** The filter's counters and gauges by name, without Envoy's prefix. */
   async counters() {
     const text = await (await fetch(`${this.admin}/stats?filter=countersign`)).text();
     const lines = text.trim().split('\n').map((line) => line.split(': '));
@@ -302,10 +304,59 @@ export async function connectionsByWorker(stack) {
   return lines.map((line) => Number(line.split(': ')[1]));
 }
 
-/** A server that misbehaves as no real one would, or answers when it is told to. */
-export async function startStub(handler) {
+/**
+ * Adds the cluster `name`, which is like that of the OAuth server, with an endpoint at each of
+ * `ports`.
+ */
+export function addCluster({ static_resources: { clusters } }, name, ...ports) {
+  const cluster = structuredClone(clusters.find((known) => known.name === 'idp'));
+  cluster.name = name;
+  cluster.load_assignment = {
+    cluster_name: name,
+    endpoints: [{
+      lb_endpoints: ports.map((port) => ({ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } })),
+    }],
+  };
+  clusters.push(cluster);
+}
+
+/** Has Envoy add the credential of `client` to what goes to the OAuth server: the filter never has it. */
+export function injectCredential({ static_resources: resources }, client) {
+  const extensions = 'type.googleapis.com/envoy.extensions';
+  resources.secrets = [{ name: 'gateway', generic_secret: { secret: { inline_string: `Basic ${btoa(`${client}:${SECRET}`)}` } } }];
+  resources.clusters.find(({ name }) => name === 'idp').typed_extension_protocol_options = {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': `${extensions}.upstreams.http.v3.HttpProtocolOptions`,
+      explicit_http_config: { http_protocol_options: {} },
+      http_filters: [
+        {
+          name: 'envoy.filters.http.credential_injector',
+          typed_config: {
+            '@type': `${extensions}.filters.http.credential_injector.v3.CredentialInjector`,
+            overwrite: true,
+            credential: {
+              name: 'envoy.http.injected_credentials.generic',
+              typed_config: {
+                '@type': `${extensions}.http.injected_credentials.generic.v3.Generic`,
+                credential: { name: 'gateway' },
+              },
+            },
+          },
+        },
+        { name: 'envoy.filters.http.upstream_codec', typed_config: { '@type': `${extensions}.filters.http.upstream_codec.v3.UpstreamCodec` } },
+      ],
+    },
+  };
+}
+
+/**
+ * A server that misbehaves as no real one would, or answers when it is told to; on `port`, or on a
+ * free one. `watch` is given every connection.
+ */
+export async function startStub(handler, { port = 0, watch } = {}) {
   const server = createServer(handler);
-  server.listen(0, '127.0.0.1');
+  if (watch) server.on('connection', watch);
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     port: server.address().port,
@@ -314,6 +365,46 @@ export async function startStub(handler) {
       return new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/**
+ * An MCP server that answers every request alike and keeps every byte that it is sent.
+ *
+ * Returns `{ port, requests, bytes(), forget(), stop() }`: `requests` are those that came whole,
+ * `{ method, headers, body }` with `headers` as Node parses them.
+ */
+export async function startRecorder() {
+  const chunks = [];
+  const requests = [];
+  const stub = await startStub((request, response) => {
+    const parts = [];
+    request.on('data', (part) => parts.push(part)).on('end', () => {
+      const body = Buffer.concat(parts).toString();
+      requests.push({ method: request.method, headers: request.headers, body });
+      const id = /"id":(\d+)/.exec(body)?.[1];
+      if (!id) return response.writeHead(202).end();
+      response.setHeader('content-type', 'application/json');
+      return response.end(`{"jsonrpc":"2.0","id":${id},"result":{"content":[],"resultType":"complete"}}`);
+    });
+  }, { watch: (socket) => socket.on('data', (chunk) => chunks.push(chunk)) });
+  return {
+    ...stub,
+    requests,
+    bytes: () => Buffer.concat(chunks),
+    forget: () => {
+      chunks.length = 0;
+      requests.length = 0;
+    },
+  };
+}
+
+/** What `probe` gives once that is something; fails after `limit` ms. */
+export async function eventually(what, probe, limit) {
+  for (const deadline = Date.now() + limit; Date.now() < deadline; await sleep(20)) {
+    const found = await probe();
+    if (found) return found;
+  }
+  throw new assert.AssertionError({ message: `not within ${limit} ms: ${what}` });
 }
 
 /** Sends the pieces, `pause` ms apart, and reads until the answer is complete or the peer closes. */

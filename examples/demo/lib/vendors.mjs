@@ -5,8 +5,8 @@ import { ask } from './admin.mjs';
 
 /**
  * Of `vendors/entra.mjs`: an access token of `user` for the filter's app. `tenant` is one of its
- * tenants, `acrs` are the authentication contexts that were satisfied, `scp` the permissions, `ttl`
- * the lifetime in seconds.
+ * tenants, `acrs` are the authentication contexts that were satisfied, `xms_cc` what the agent says
+ * it can do, `scp` the permissions, `ttl` the lifetime in seconds.
  */
 export async function entraUserToken({ admin, ...wanted }) {
   return (await ask(admin, 'POST', '/tokens', wanted)).access_token;

@@ -3,7 +3,7 @@
 // "Microsoft Entra authentication and authorization error codes") for tests without a tenant. Environment:
 //   PORT        loopback port, default 9020
 //   ADMIN_PORT  loopback port of the admin seam (../idp/admin.mjs); default: none. Besides:
-//               POST /tokens { user, tenant?, acrs?, scp?, ttl? } issues the token with which a caller comes
+//               POST /tokens { user, tenant?, acrs?, xms_cc?, scp?, ttl? } issues the token with which a caller comes
 // One JSON line per request on standard output; tokens are never written.
 //
 // It authenticates apps by `client_secret` in the form, knows one API for the filter and one for the
@@ -126,10 +126,12 @@ async function onBehalfOf(tenant, form) {
 
 /**
  * With which `user` calls the filter, through an agent. `acrs` are authentication contexts that
- * were satisfied, `ttl` is its lifetime in seconds.
+ * were satisfied, `xms_cc` what the agent says it can do, `ttl` is its lifetime in seconds.
  */
-function callersToken({ user, tenant = TENANTS[0], acrs, scp = 'access_as_user', ttl }) {
-  return token(tenant, user, { aud: FILTER_APP, azp: AGENT_APP, azpacr: '0', scp, ...(acrs && { acrs: [acrs].flat() }) }, ttl);
+function callersToken({ user, tenant = TENANTS[0], acrs, xms_cc: capabilities, scp = 'access_as_user', ttl }) {
+  return token(tenant, user, {
+    aud: FILTER_APP, azp: AGENT_APP, azpacr: '0', scp, ...(acrs && { acrs: [acrs].flat() }), ...(capabilities && { xms_cc: capabilities }),
+  }, ttl);
 }
 
 /** An access token of version 2.0. */

@@ -30,9 +30,18 @@ pub(super) struct Demands<'d> {
     pub(super) width: Width<'d>,
     /// Who the current actor is, any of these, where the exchange says it and
     /// [`Expected`] does not.
-    pub(super) actors: Option<Vec<&'d str>>,
+    pub(super) actors: Option<Vec<Party<'d>>>,
     /// Whether its subject is the caller's, where both are of one issuer.
     pub(super) same_subject: bool,
+}
+
+/// A party that may be the current actor (RFC 8693 section 4.1).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Party<'d> {
+    /// Its `sub` or `client_id`.
+    pub(super) name: &'d str,
+    /// Who else calls it so besides the token's issuer. `None`: everybody.
+    pub(super) issuer: Option<&'d str>,
 }
 
 /// Which `issued_token_type` is taken (RFC 8693 section 2.2.1).
@@ -65,9 +74,8 @@ pub(super) fn judge(
     let jwt = match &demands.expected.format {
         Format::Jwt { audiences, actors } => {
             let jwt = IssuedJwt::read(text).map_err(|_| Flaw::NotJwt)?;
-            let configured =
-                actors.as_ref().map(|actors| actors.iter().map(String::as_str).collect());
             check_jwt(&jwt, audiences, demands, wish)?;
+            let configured = actors.as_deref().map(anywhere);
             check_actor(&jwt, configured.as_ref().or(demands.actors.as_ref()))?;
             Some(jwt)
         }
@@ -172,11 +180,20 @@ fn subject(wish: &Wish) -> Option<String> {
     }
 }
 
+fn anywhere(names: &[String]) -> Vec<Party<'_>> {
+    names.iter().map(|name| Party { name, issuer: None }).collect()
+}
+
 /// Prior actors are of no account (RFC 8693 section 4.1).
-fn check_actor(jwt: &IssuedJwt, expected: Option<&Vec<&str>>) -> Result<(), Flaw> {
+fn check_actor(jwt: &IssuedJwt, expected: Option<&Vec<Party<'_>>>) -> Result<(), Flaw> {
     let Some(expected) = expected else { return Ok(()) };
     let actor = jwt.actor.as_ref().ok_or(Flaw::Actor)?;
     let names = [&actor.subject, &actor.client_id];
-    let is_expected = names.into_iter().flatten().any(|name| expected.contains(&name.as_str()));
-    if is_expected { Ok(()) } else { Err(Flaw::Actor) }
+    let is = |party: &Party<'_>| {
+        let is_named = names.into_iter().flatten().any(|name| name == party.name);
+        let is_there = |issuer| actor.issuer.as_deref() == Some(issuer);
+        let is_its_own = actor.issuer.is_none() || actor.issuer == jwt.issuer;
+        is_named && (is_its_own || party.issuer.is_none_or(is_there))
+    };
+    if expected.iter().any(is) { Ok(()) } else { Err(Flaw::Actor) }
 }

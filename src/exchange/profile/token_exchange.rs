@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::answer::{self, Grant};
 use super::form::{Form, TOKEN_EXCHANGE};
-use super::judgement::{Demands, Kind, judge};
+use super::judgement::{Demands, Kind, Party, judge};
 use super::width::Width;
 use super::{DependsOn, Gain, client_credentials};
 use crate::exchange::wish::{Gained, Wish};
@@ -12,7 +12,7 @@ use crate::exchange::{
     ActorToken, BoundTokens, ExchangeError, Expected, Format, TokenExchange, TokenType, Wanted,
 };
 use crate::host::{Callout, CalloutAnswer, Host, HostError};
-use crate::token::{AccessToken, Secret};
+use crate::token::{AccessToken, Secret, SpiffeId};
 
 impl TokenExchange {
     pub(super) fn check(&self, wanted: &Wanted<'_>) -> Result<(), ExchangeError> {
@@ -95,10 +95,17 @@ impl TokenExchange {
 
     /// What the current actor is called whose token was sent. Nothing, where we do not know what
     /// we are called: then the configuration has to say it.
-    fn actors<'a>(&'a self, actor: &ActorToken, wish: &'a Wish) -> Vec<&'a str> {
+    fn actors<'a>(&'a self, actor: &ActorToken, wish: &'a Wish) -> Vec<Party<'a>> {
         match actor {
-            ActorToken::Own { .. } => self.endpoint.client.client_id().into_iter().collect(),
-            ActorToken::JwtSvid => wish.jwt_svid.iter().map(|(_, id)| id.as_str()).collect(),
+            ActorToken::Own { .. } => {
+                let issuer = Some(wish.claims.issuer_url.as_str());
+                let client_id = self.endpoint.client.client_id();
+                client_id.map(|name| Party { name, issuer }).into_iter().collect()
+            }
+            ActorToken::JwtSvid => {
+                let party = |id: &'a SpiffeId| Party { name: id.as_str(), issuer: None };
+                wish.jwt_svid.iter().map(|(_, id)| party(id)).collect()
+            }
             ActorToken::Agent { .. } => agents(&wish.claims),
         }
     }
@@ -115,10 +122,14 @@ impl ActorToken {
 }
 
 /// What the agent is called that policy decided on: the client of the caller's token, or its
-/// current actor. The agent's own token is not ours to believe.
-fn agents(caller: &AccessToken) -> Vec<&str> {
-    let actor = caller.actors.first();
-    let names = actor.map(|actor| [&actor.subject, &actor.client_id]);
-    let current = names.into_iter().flatten().flatten().map(String::as_str);
-    current.chain([caller.client_id.as_str()]).collect()
+/// current actor. The agent's own token is not ours to believe: of another issuer, it may be
+/// another agent's of the same name.
+fn agents(caller: &AccessToken) -> Vec<Party<'_>> {
+    let current = caller.actors.first().into_iter().flat_map(|actor| {
+        let issuer = Some(actor.issuer.as_deref().unwrap_or(&caller.issuer_url));
+        let names = [&actor.subject, &actor.client_id].into_iter().flatten();
+        names.map(move |name| Party { name, issuer })
+    });
+    let client = Party { name: &caller.client_id, issuer: Some(&caller.issuer_url) };
+    current.chain([client]).collect()
 }

@@ -15,7 +15,8 @@ pub(super) enum Width<'w> {
         /// The most where nothing was.
         otherwise: Option<&'w BTreeSet<String>>,
     },
-    /// The same, by names of Microsoft Entra ID.
+    /// All that was consented to at the resource of what was asked for: Microsoft Entra ID grants
+    /// no less, so asking for little is no way to get little.
     Entra {
         /// What was asked for.
         asked: &'w BTreeSet<String>,
@@ -23,10 +24,6 @@ pub(super) enum Width<'w> {
     /// What it grants is a third party's, and not read.
     Unknown,
 }
-
-/// Scopes that grant nothing at a resource: what they say of the user is for us (OpenID Connect
-/// Core 1.0 section 5.4). Microsoft Entra ID adds them to others.
-const IDENTITY: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// Name of the scope that stands for all that was consented to (Microsoft identity platform,
 /// "The .default scope").
@@ -74,7 +71,7 @@ fn within(
 
 /// What Microsoft Entra ID granted, by the names it was asked with: it answers with or without
 /// the resource they are of, and in the case they are registered with. Where all that was
-/// consented to was asked for, nothing is too much.
+/// consented to was asked for, the resource may have been asked for by another of its names.
 fn named_as_asked(
     granted: BTreeSet<String>,
     asked: &BTreeSet<String>,
@@ -83,25 +80,27 @@ fn named_as_asked(
         asked.iter().filter(|name| of_resource(name).1 == DEFAULT).cloned().collect();
     let mut named = BTreeSet::new();
     for name in granted {
-        match asked.iter().find(|asked| is_same(asked, &name)) {
-            Some(asked) => named.insert(asked.clone()),
-            None if !consented.is_empty() || IDENTITY.contains(&name.as_str()) => {
-                named.insert(name)
-            }
-            None => return Err(Flaw::Wider),
-        };
+        let candidates: Vec<&String> =
+            asked.iter().filter(|asked| is_of_one_resource(asked, &name)).collect();
+        if candidates.is_empty() && consented.is_empty() {
+            return Err(Flaw::Wider);
+        }
+        let asked = candidates.into_iter().find(|asked| is_same_name(asked, &name));
+        named.insert(asked.cloned().unwrap_or(name));
     }
     named.extend(consented);
     Ok(named)
 }
 
-fn is_same(asked: &str, granted: &str) -> bool {
-    let ((resource, name), (of, granted)) = (of_resource(asked), of_resource(granted));
-    let is_resource = match (resource, of) {
+fn is_of_one_resource(asked: &str, granted: &str) -> bool {
+    match (of_resource(asked).0, of_resource(granted).0) {
         (Some(resource), Some(of)) => resource.eq_ignore_ascii_case(of),
         _ => true,
-    };
-    is_resource && name.eq_ignore_ascii_case(granted)
+    }
+}
+
+fn is_same_name(asked: &str, granted: &str) -> bool {
+    of_resource(asked).1.eq_ignore_ascii_case(of_resource(granted).1)
 }
 
 /// The resource of a scope, where it is named, and the scope's name there.
