@@ -11,6 +11,7 @@ use crate::host::{HostFlag, Stream, Vm};
 use crate::support::{Lines, MODES, assert_refused, record, send, with};
 
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The configuration in which the rule for `search` takes a credential for the whole server.
 fn lenient(mode: &str) -> Value {
@@ -344,5 +345,91 @@ fn nothing_is_asked_for_that_the_callers_token_does_not_carry() {
             let credential = grant(&vm, &callout);
             assert_went_with(&stream, &credential, "exchanged");
         }
+    }
+}
+
+/// What an MCP server says that does not take the credential.
+const NOT_TAKEN: [(&str, &str); 3] = [
+    (":status", "401"),
+    ("content-type", "application/json"),
+    ("www-authenticate", "Bearer resource_metadata=\"https://docs.internal.example/prm\""),
+];
+
+#[test]
+fn a_credential_that_the_server_does_not_take_is_no_fault_of_the_callers() {
+    for (flag, mode) in MODES {
+        for early in [false, true] {
+            // Only in `stream` the server sees headers before their body.
+            if early && flag != HostFlag::Default {
+                continue;
+            }
+            let vm = start(flag, &exchanging(mode, token_exchange()));
+            let caller = Caller::alice(&vm);
+            let old = assert_exchanges(&vm, &caller, "search");
+            vm.advance(Duration::from_secs(60));
+            let body = modern_call_of("search");
+            let stream = vm.stream();
+            stream.request_headers(modern(caller.lines(), "search"), false);
+            stream.request_body(if early { "" } else { &body }, !early);
+            assert_carries(&stream, &old);
+            stream.response_headers(NOT_TAKEN, false);
+            stream.finish();
+            let downstream = stream.downstream();
+            assert_eq!(downstream.status(), Some(502), "{downstream:?}");
+            assert_eq!(downstream.header("www-authenticate"), None);
+            assert!(!format!("{downstream:?}").contains("docs.internal.example"));
+            let record = record(&stream);
+            assert_eq!(record["code"], "exchange_credential_rejected", "{record}");
+            assert_eq!(record["upstream_status"], 401);
+            // The next one is made anew. Of a server that takes none, not each call makes one.
+            let new = assert_exchanges(&vm, &caller, "search");
+            assert_ne!(old, new);
+            let again = caller.call(&vm, "search");
+            again.response_headers(NOT_TAKEN, true);
+            assert_eq!(again.downstream().status(), Some(502));
+            assert_went_with(&caller.call(&vm, "search"), &new, "cached");
+            assert_nothing_asked(&vm);
+        }
+    }
+}
+
+#[test]
+fn challenges_of_the_server_are_not_the_callers() {
+    for (flag, mode) in MODES {
+        for (exchanges, status) in [(true, "403"), (false, "403"), (false, "401")] {
+            let mut document = exchanging(mode, token_exchange());
+            if !exchanges {
+                document["servers"][0].as_object_mut().unwrap().remove("exchange");
+            }
+            let vm = start(flag, &document);
+            let stream = Caller::alice(&vm).call(&vm, "search");
+            if exchanges {
+                grant_next(&vm);
+            }
+            assert!(stream.upstream().ended());
+            let mut answer = NOT_TAKEN;
+            answer[0].1 = status;
+            stream.response_headers(answer, false);
+            stream.response_body("{}", true);
+            let downstream = stream.downstream();
+            assert_eq!(downstream.header(":status"), Some(status));
+            // Without an exchange this is what it always was: the server's to say.
+            assert_eq!(downstream.header("www-authenticate").is_some(), !exchanges);
+        }
+    }
+}
+
+#[test]
+fn what_the_proxy_answers_itself_is_not_the_servers() {
+    for (flag, mode) in MODES {
+        let vm = start(flag, &exchanging(mode, token_exchange()));
+        let caller = Caller::alice(&vm);
+        let credential = assert_exchanges(&vm, &caller, "search");
+        let stream = caller.call(&vm, "search");
+        stream.set_property(&["response", "code_details"], "upstream_reset");
+        stream.response_headers([(":status", "401"), ("content-type", "text/plain")], true);
+        assert_eq!(stream.downstream().status(), Some(401));
+        vm.advance(Duration::from_secs(60));
+        assert_went_with(&caller.call(&vm, "search"), &credential, "cached");
     }
 }
