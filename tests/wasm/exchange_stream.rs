@@ -1,7 +1,8 @@
 //! When the operation is known in time and when it is not: `stream` and `hold`, clients of both
 //! eras, sessions, notifications and HTTP+SSE.
 
-use crate::callers::{call_of, modern, modern_call_of};
+use crate::callers::{LIST, call_of, modern, modern_call_of, shown};
+use crate::client::{Client, post_with_proof};
 use crate::exchange::{
     Caller, LIFE, asked, assert_carries, assert_exchanges, assert_nothing_asked, assert_waits,
     assert_went_with, exchanging, form, grant, grant_next, refuse, start, token_exchange,
@@ -431,5 +432,71 @@ fn what_the_proxy_answers_itself_is_not_the_servers() {
         assert_eq!(stream.downstream().status(), Some(401));
         vm.advance(Duration::from_secs(60));
         assert_went_with(&caller.call(&vm, "search"), &credential, "cached");
+    }
+}
+
+#[test]
+fn in_shadow_what_would_be_denied_takes_the_servers_scopes() {
+    for (flag, mode) in MODES {
+        let mut document = exchanging(mode, token_exchange());
+        document["mode"] = json!("shadow");
+        let vm = start(flag, &document);
+        let reader = Caller::new(&vm, json!({ "scope": "docs.read" }));
+        let stream = reader.call(&vm, "delete");
+        assert_waits(&stream);
+        let callout = asked(&vm);
+        assert_eq!(form(&callout)["scope"], "server.use");
+        let credential = grant(&vm, &callout);
+        assert_went_with(&stream, &credential, "exchanged");
+        assert_eq!(record(&stream)["would_deny"], "scope_missing");
+        // Nothing could be sent in place of a credential that is not there.
+        let stream = Caller::named(&vm, "bob").call(&vm, "search");
+        vm.fail_callout(&asked(&vm));
+        assert_refused(&stream, "hold", 503, "exchange_unavailable");
+    }
+}
+
+#[test]
+fn rfc9449_a_proof_of_the_callers_key_stays_here_too() {
+    for (flag, mode) in MODES {
+        let mut document = exchanging(mode, token_exchange());
+        document["servers"][0]["dpop"] = json!({ "mode": "required" });
+        let vm = start(flag, &document);
+        let client = Client::eddsa(3);
+        let token = client.token(&vm, "docs.read");
+        let call = || {
+            let proof = client.proof(&vm, &token);
+            let lines = modern(post_with_proof(&token, &proof), "search");
+            send(&vm, lines, &modern_call_of("search"))
+        };
+        let stream = call();
+        assert_waits(&stream);
+        let callout = asked(&vm);
+        assert_eq!(form(&callout)["subject_token"], token);
+        let credential = grant(&vm, &callout);
+        assert_went_with(&stream, &credential, "exchanged");
+        let again = call();
+        assert_went_with(&again, &credential, "cached");
+        for stream in [&stream, &again] {
+            assert_eq!(stream.upstream().header("dpop"), None);
+            assert!(!format!("{:?}", stream.upstream()).contains(&token));
+        }
+    }
+}
+
+#[test]
+fn lists_are_filtered_by_the_callers_token_and_not_by_the_credential() {
+    for (flag, mode) in MODES {
+        let vm = start(flag, &exchanging(mode, token_exchange()));
+        for (scope, expected) in [
+            ("docs.read", &["search", "get_a"][..]),
+            ("docs.read docs.write", &["search", "get_a", "delete"]),
+        ] {
+            let caller = Caller::new(&vm, json!({ "scope": scope }));
+            let credential = server_wide(&vm, &caller);
+            let stream = send(&vm, caller.lines(), LIST);
+            assert_carries(&stream, &credential);
+            assert_eq!(shown(&stream, "application/json"), expected);
+        }
     }
 }
