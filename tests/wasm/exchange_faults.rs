@@ -2,13 +2,14 @@
 //! who is told so is who can mend it.
 
 use crate::exchange::{
-    ACCESS_TOKEN, Caller, LIFE, LOST, PLAIN, SECRET, TARGET, asked, assert_exchanges,
+    ACCESS_TOKEN, Caller, JWT, LIFE, LOST, PLAIN, SECRET, TARGET, asked, assert_exchanges,
     assert_has_none, assert_nothing_asked, assert_told_nobody, assert_waits, assert_went_with,
-    credential_claims, exchanging, grant_next, granted, mint, opaque, refuse, say, start,
+    credential_claims, exchanging, grant_next, granted, mint, opaque, payload, refuse, say, start,
     token_exchange, with_members,
 };
+use crate::fuzz_tables::Random;
 use crate::host::{Callout, HostFlag, Stream, Vm};
-use crate::support::{MODES, RESOURCE, record};
+use crate::support::{ISSUER, MODES, RESOURCE, encode, record};
 
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -451,7 +452,7 @@ fn rfc6749_5_1_what_an_answer_may_leave_out_it_may() {
             json!({ "scope": null }),
             json!({ "token_type": "bearer" }),
             json!({ "refresh_token": "not-ours-to-keep", "x": { "y": [1] } }),
-            json!({ "issued_token_type": crate::exchange::JWT }),
+            json!({ "issued_token_type": JWT }),
         ]
         .into_iter()
         .enumerate()
@@ -514,5 +515,56 @@ fn a_second_user_is_none_the_worse_for_the_refusal_of_the_first() {
             assert_exchanges(&vm, &bob, "search");
             assert_eq!(vm.metric("countersign.exchange_circuits.opened"), 0);
         }
+    }
+}
+
+/// Rounds per mode: a few seconds each.
+const ROUNDS: u64 = 500;
+
+#[test]
+fn whatever_is_changed_in_an_answer_only_what_was_asked_for_goes_on() {
+    for (flag, mode) in MODES {
+        let (vm, mut random) = (start(flag, &exchanging(mode, token_exchange())), Random(63));
+        let mut taken = 0;
+        for round in 0..ROUNDS {
+            let caller = Caller::new(&vm, json!({ "jti": format!("t{round}") }));
+            let stream = caller.call(&vm, "search");
+            let callout = asked(&vm);
+            // The answer itself, or the claims of its token.
+            let body = if random.chance(2) {
+                random.mutate(good(&vm).to_string().into_bytes())
+            } else {
+                let claims = credential_claims(&vm, "docs.read").to_string();
+                let claims = encode(random.mutate(claims.into_bytes()));
+                let header = encode(r#"{"alg":"EdDSA","typ":"at+jwt"}"#);
+                granted(&format!("{header}.{claims}.c2ln"), "docs.read").to_string().into_bytes()
+            };
+            vm.answer(&callout, 200, PLAIN, &body);
+            let upstream = stream.upstream();
+            if upstream.ended() {
+                taken += 1;
+                let answer: Value = serde_json::from_slice(&body).unwrap();
+                let token = answer["access_token"].as_str().unwrap();
+                assert_eq!(upstream.header("authorization"), Some(&*format!("Bearer {token}")));
+                assert!(answer["token_type"].as_str().unwrap().eq_ignore_ascii_case("bearer"));
+                assert!(
+                    [ACCESS_TOKEN, JWT].contains(&answer["issued_token_type"].as_str().unwrap())
+                );
+                let claims = payload(token);
+                assert_eq!(claims["aud"], TARGET, "{claims}");
+                let is_issuers = claims["iss"] == ISSUER;
+                assert!(!is_issuers || claims["sub"] == "alice", "{claims}");
+                assert!(
+                    claims.get("scope").is_none_or(|scope| scope == "docs.read" || scope == "")
+                );
+            } else {
+                assert!(stream.upstream().is_empty() && stream.downstream().ended());
+            }
+            stream.finish();
+            // Whatever it was, the next one is asked.
+            vm.advance(Duration::from_secs(60));
+        }
+        assert!((ROUNDS / 100..ROUNDS).contains(&taken), "{taken}");
+        assert!(vm.take_trap().is_none());
     }
 }
