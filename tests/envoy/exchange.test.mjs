@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 
 import { BACKEND } from '../../examples/demo/idp/backend.mjs';
 import { SECRET } from '../../examples/demo/idp/clients.mjs';
-import { FAULTS, failWith, recover, tokenRequests } from '../../examples/demo/lib/admin.mjs';
+import { FAULTS, failWith, recover, requests } from '../../examples/demo/lib/admin.mjs';
 import { DEMO, PYTHON } from '../../examples/demo/lib/paths.mjs';
 import {
   LEGACY, MATRIX, MODERN, MODES, eventually, injectCredential, jose, openSession, resultText, rpcMessage, sleep, startFleet, whoami,
@@ -81,15 +81,18 @@ const caller = (stack, options = {}) => {
   return stack.token({ ...options, claims: { sub: `caller-${callers}`, ...options.claims } });
 };
 
-/** Exchanges that the OAuth server was asked for meanwhile. */
+/** Requests at the OAuth server's token endpoint so far. */
+const asked = async (stack) => (await requests(stack.backends.admin))['/token'] ?? 0;
+
+/** Those that came meanwhile. */
 async function exchanges(stack, run) {
-  const earlier = await tokenRequests(stack.backends.servers.idp);
+  const earlier = await asked(stack);
   await run();
-  return await tokenRequests(stack.backends.servers.idp) - earlier;
+  return await asked(stack) - earlier;
 }
 
 /** Makes the OAuth server's token endpoint slow. */
-const slow = (stack) => failWith(stack.backends.servers.idp, { delay: DELAY });
+const slow = (stack) => failWith(stack.backends.admin, '/token', { delay: DELAY });
 
 /** The tokens of all requests that reached the MCP server, in which `tokens` are nowhere. */
 async function tokensThatArrived(stack, ...tokens) {
@@ -110,7 +113,7 @@ describe('what goes on', async () => {
   for (const stack of fleet.stacks) {
     describe(stack.name, () => {
       beforeEach(() => stack.forget());
-      afterEach(() => recover(stack.backends.servers.idp));
+      afterEach(() => recover(stack.backends.admin));
 
       test('rfc8693_4_1: a token for the MCP server, which says for whom and who acts', async () => {
         const token = await caller(stack);
@@ -204,7 +207,7 @@ describe('what goes on', async () => {
           const [known, unknown] = [await caller(stack), await caller(stack)];
           // As many as it takes for every worker to know.
           await Promise.all(Array.from({ length: 20 }, () => whoami(stack, { token: known })));
-          await failWith(stack.backends.servers.idp, fault);
+          await failWith(stack.backends.admin, '/token', fault);
           await stack.forget();
           const response = await whoami(stack, { token: unknown });
           assert.ok([401, 403, 502, 503].includes(response.status), response.text);
@@ -212,7 +215,7 @@ describe('what goes on', async () => {
           await stack.assertNothingReached();
           assert.equal((await whoami(stack, { token: known })).status, 200);
 
-          await recover(stack.backends.servers.idp);
+          await recover(stack.backends.admin);
           await eventually('good again', async () => (await whoami(stack, { token: unknown })).status === 200, RECOVERY);
         });
       }
@@ -238,11 +241,10 @@ async function abandon(stack, token) {
     host, authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream',
     'content-length': body.length, ...Object.fromEntries(headers),
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  const before = await tokenRequests(stack.backends.servers.idp);
+  const before = await asked(stack);
   const socket = connect({ host: hostname, port: Number(port) });
   socket.write(`POST /typescript/mcp HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
-  const asked = async () => await tokenRequests(stack.backends.servers.idp) > before;
-  await eventually('the OAuth server is asked', asked, 5_000);
+  await eventually('the OAuth server is asked', async () => await asked(stack) > before, 5_000);
   socket.destroy();
 }
 
@@ -282,11 +284,11 @@ describe('who we are to the OAuth server', async () => {
 
   test('a wrong secret: 502, since nobody but the operator can mend it', async () => {
     const [stack] = fleet.stacks;
-    await failWith(stack.backends.servers.idp, 'unauthorized');
+    await failWith(stack.backends.admin, '/token', 'unauthorized');
     const response = await whoami(stack, { token: await caller(stack) });
     assert.equal(response.status, 502, response.text);
     assert.equal((await stack.recordOf(response)).code, 'exchange_client_rejected');
-    await recover(stack.backends.servers.idp);
+    await recover(stack.backends.admin);
   });
 });
 

@@ -2,7 +2,7 @@
 // credential, none hangs, and the answer blames who can mend it.
 
 import assert from 'node:assert/strict';
-import { after, beforeEach, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 
 import { SECRET } from '../../examples/demo/idp/clients.mjs';
 import { MATRIX, MODES, addCluster, eventually, freePorts, startFleet, startRecorder } from './support.mjs';
@@ -150,27 +150,42 @@ describe('what goes wrong', async () => {
 
   for (const stack of fleet.stacks) {
     describe(stack.name, () => {
-      beforeEach(() => recorder.forget());
-
-      for (const { name, tool, path, does, ...expected } of CASES) {
-        test(`${name}: ${expected.status} ${expected.code}, and good again afterwards`, { timeout: 2 * RECOVERY }, async () => {
+      // A caller for each, who was never there before.
+      const tokens = {};
+      before(async () => {
+        recorder.forget();
+        for (const { path, tool, does } of CASES) {
           endpoint.does[path] = does;
-          const token = await caller(stack);
-          await refused(stack, tool, token, expected);
-          assertNothingReached(recorder);
-          if (!does) return;
-          // What failed once is not asked for again by each call.
-          const before = endpoint.count(path);
-          const again = { ...expected, retryAfter: undefined };
-          for (let turn = 0; turn < 5; turn += 1) await refused(stack, tool, token, again);
-          assert.ok(endpoint.count(path) - before <= stack.workers, `asked ${endpoint.count(path) - before} times`);
-          assertNothingReached(recorder);
+          tokens[tool] = await caller(stack);
+        }
+      });
 
-          endpoint.does[path] = good;
-          await eventually('good again', async () => (await call(stack, tool, token)).status === 200, RECOVERY);
-          assertExchanged(recorder, endpoint, token);
+      describe('all fail', { concurrency: true }, () => {
+        for (const { name, tool, path, does, ...expected } of CASES) {
+          test(`${name}: ${expected.status} ${expected.code}`, { timeout: RECOVERY }, async () => {
+            await refused(stack, tool, tokens[tool], expected);
+            assertNothingReached(recorder);
+            // What failed once is not asked for again by each call.
+            const earlier = endpoint.count(path);
+            const again = { ...expected, retryAfter: undefined };
+            for (let turn = 0; turn < 5; turn += 1) await refused(stack, tool, tokens[tool], again);
+            assert.ok(endpoint.count(path) - earlier <= stack.workers, `asked ${endpoint.count(path) - earlier} times`);
+            assertNothingReached(recorder);
+          });
+        }
+      });
+
+      describe('all are good again', { concurrency: true }, () => {
+        before(() => {
+          for (const { path } of CASES) endpoint.does[path] = good;
         });
-      }
+        for (const { name, tool } of CASES.filter(({ does }) => does)) {
+          test(name, { timeout: RECOVERY }, async () => {
+            await eventually('good again', async () => (await call(stack, tool, tokens[tool])).status === 200, RECOVERY);
+            assertExchanged(recorder, endpoint, tokens[tool]);
+          });
+        }
+      });
 
       test('of secrets, nothing is written or told', async () => {
         const text = stack.logText() + JSON.stringify(stack.records());
@@ -263,16 +278,16 @@ describe('once more where nothing was sent, and never else', async () => {
 
   for (const stack of fleet.stacks) {
     test(`${stack.name}: one of two addresses is closed, and nobody notices`, async () => {
-      const before = endpoint.count('/half');
+      const earlier = endpoint.count('/half');
       for (let turn = 0; turn < 10; turn += 1) await accepted(stack, 'half', await caller(stack));
-      assert.equal(endpoint.count('/half') - before, 10);
+      assert.equal(endpoint.count('/half') - earlier, 10);
     });
 
     test(`${stack.name}: a request that arrived is not repeated`, async () => {
       endpoint.does['/docs'] = ({ response }) => response.destroy();
-      const before = endpoint.count('/docs');
+      const earlier = endpoint.count('/docs');
       await refused(stack, 'docs', await caller(stack), unavailable);
-      assert.equal(endpoint.count('/docs') - before, 1);
+      assert.equal(endpoint.count('/docs') - earlier, 1);
       endpoint.does['/docs'] = good;
     });
   }
