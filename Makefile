@@ -39,8 +39,8 @@ build-faults: wasm-target
 wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
 
-# What policy is about: agent and user, unknown agents, chains, step-up, rates, shadow.
-DEMO_WALKS := agent-catalogue on-behalf-of step-up rollout
+# Agent and user, unknown agents, chains, step-up, rates, shadow, and what MCP servers get of it.
+DEMO_WALKS := agent-catalogue on-behalf-of step-up rollout token-exchange
 
 .PHONY: demo
 demo: build stack

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::{ExchangeId, Wanted};
+use super::Wanted;
 use crate::token::{AccessToken, Secret, SpiffeId, TokenDigest, Verified};
 
 /// What an errand is run for. Has no `Debug`: it is full of tokens.
 pub(super) struct Wish {
-    pub(super) exchange: ExchangeId,
     /// Scopes to ask for.
     pub(super) scopes: BTreeSet<String>,
     /// The caller's token.
@@ -16,7 +15,6 @@ pub(super) struct Wish {
     pub(super) digest: TokenDigest,
     /// What it says.
     pub(super) claims: Rc<Verified<AccessToken>>,
-    pub(super) epoch: u64,
     pub(super) jwt_svid: Option<(Secret, SpiffeId)>,
     pub(super) agent_token: Option<Secret>,
 }
@@ -35,12 +33,10 @@ impl From<&Wanted<'_>> for Wish {
         let subject = &wanted.subject;
         let secret = |text: &str| Secret::new(text.to_owned());
         Wish {
-            exchange: wanted.exchange,
             scopes: wanted.scopes.clone(),
             token: secret(subject.token),
             digest: *subject.digest,
             claims: Rc::clone(subject.claims),
-            epoch: subject.epoch,
             jwt_svid: subject.jwt_svid.map(|(token, id)| (secret(token), id.clone())),
             agent_token: subject.agent_token.map(secret),
         }
