@@ -28,7 +28,9 @@ for (const name of names) {
     ]),
   ).join('\n'));
   for (const step of steps.filter(({ hops }) => hops)) console.log(`\n${hopsOf(step).join('\n')}`);
-  problems += steps.filter(({ problem }) => problem).length;
+  const wrong = steps.filter(({ problem }) => problem).length;
+  if (wrong === 0) console.log("\nThe caller's token never reached the TypeScript MCP server.");
+  problems += wrong;
 }
 console.log(`\n${problems} problems`);
 process.exitCode = problems ? 1 : 0;
