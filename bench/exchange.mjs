@@ -15,7 +15,7 @@ export const CLUSTER = 'authorization_server';
 /** The exchange, as our filter's configuration has it. The client's own credential would be Envoy's to add. */
 export const EXCHANGE = {
   profile: 'token_exchange',
-  uri: 'http://as.internal.example/token',
+  uri: 'https://as.internal.example/token',
   cluster: CLUSTER,
   client: { method: 'injected' },
   resource: [BACKEND],

@@ -97,14 +97,14 @@ describe(`no byte of the caller's token (SEED=${SEED})`, async () => {
     ports: { mcp_typescript: recorder.port },
     configure: (configuration) => ({
       ...configuration,
-      exchanges: { docs: exchangeAt('/docs', { server_scopes: ['docs.list'] }), none: { profile: 'injected' } },
+      exchanges: { docs: exchangeAt('/docs', { server_scopes: ['docs.read', 'docs.write'] }), none: { profile: 'injected' } },
       servers: configuration.servers.map(({ dpop: _dpop, ...server }, index) => (index > 0 ? server : {
         ...server,
         exchange: 'docs',
         tools: {
           rules: [
             { names: ['docs'], scopes: ['docs:read'], downstream_scopes: ['docs.read'], server_wide_exchange: true },
-            { names: ['others'], scopes: ['docs:read'], server_wide_exchange: true },
+            { names: ['others'], scopes: ['docs:read'], downstream_scopes: ['docs.write'], server_wide_exchange: true },
             { names: ['bare'], scopes: ['docs:read'], exchange: 'none' },
           ],
         },
@@ -136,7 +136,8 @@ describe(`no byte of the caller's token (SEED=${SEED})`, async () => {
         generate(next, await stack.token({ claims: { sub: `caller-${index}` } })))));
       const statuses = await inParallel(cases, WIDTH, async ({ trailers, ...request }) => {
         if (!trailers) return (await stack.send(request)).status;
-        const headers = request.headers.filter(([name]) => !['te', 'host'].includes(name.toLowerCase()));
+        // HTTP/2 has other ways for these, and Envoy resets a stream with an underscore in a name.
+        const headers = request.headers.filter(([name]) => !['te', 'host', 'x_auth_token'].includes(name.toLowerCase()));
         const body = [request.body].flat().join('');
         const lowered = headers.map(([name, value]) => [name.toLowerCase(), value]);
         return (await http2Call(stack, { token: request.token, message: { headers: lowered, body }, trailers })).status;

@@ -42,9 +42,10 @@ export async function startTokenEndpoint({ port } = {}) {
   const issue = async (form, answer = {}, claims = {}) => {
     const now = Math.floor(Date.now() / 1000);
     const scope = form.get('scope') ?? undefined;
+    const { iss, sub } = jose.decodeJwt(form.get('subject_token'));
     const token = await sign({
-      iss: 'https://as.example',
-      sub: jose.decodeJwt(form.get('subject_token')).sub,
+      iss,
+      sub,
       aud: form.get('resource'),
       client_id: CLIENT,
       iat: now,

@@ -1,7 +1,7 @@
 //! How long credentials and refusals are used, and what becomes of who waits.
 
 use super::support::*;
-use crate::exchange::{Errand, ExchangeError, Flaw, Origin, Outcome};
+use crate::exchange::{Errand, ExchangeError, ExchangeId, Flaw, Origin, Outcome};
 use crate::host::Counter;
 
 const CACHED: Origin = Origin::Cached;
@@ -271,4 +271,30 @@ fn clock_that_goes_back_makes_what_is_remembered_too_old() {
     assert_eq!(world.tick(), []);
     assert_eq!(world.answer(3, &says("u 300")), Some(vec![errand]));
     assert_eq!(world.ready(&alice(), None).0, "u");
+}
+
+#[test]
+fn one_that_a_server_does_not_take_is_given_to_nobody_unless_it_is_new() {
+    let mut world = World::new();
+    world.run(&alice(), &says("t 1000"));
+    let bob = Request::by("bob");
+    world.run(&bob, &says("u 1000"));
+    let credential = |world: &mut World| match world.obtain(&alice(), None) {
+        Outcome::Ready(credential, _) => credential,
+        other => panic!("{other:?}"),
+    };
+    let old = credential(&mut world);
+    world.host.advance(secs(9));
+    world.exchanger.not_taken(ExchangeId(0), &old, &world.host);
+    assert_eq!(world.ready(&alice(), None), ("t".to_owned(), CACHED));
+    world.host.advance(secs(1));
+    world.exchanger.not_taken(ExchangeId(1), &old, &world.host);
+    assert_eq!(world.ready(&alice(), None), ("t".to_owned(), CACHED));
+    world.exchanger.not_taken(ExchangeId(0), &old, &world.host);
+    world.run(&alice(), &says("v 1000"));
+    assert_eq!(world.ready(&bob, None), ("u".to_owned(), CACHED));
+    // Its successor is another one, however late the server says it.
+    world.host.advance(secs(20));
+    world.exchanger.not_taken(ExchangeId(0), &old, &world.host);
+    assert_eq!(world.ready(&alice(), None), ("v".to_owned(), CACHED));
 }
