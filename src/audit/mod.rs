@@ -141,7 +141,7 @@ pub struct Exchange {
     /// Scopes that were granted, where the authorization server says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes_granted: Option<Vec<Text>>,
-    /// SHA-256 of its `jti`, or of an opaque token itself.
+    /// SHA-256 of its `jti`, or of the token itself where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
 }

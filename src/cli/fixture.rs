@@ -87,9 +87,10 @@ pub(super) struct Expectation {
     pub(super) challenge: Option<String>,
     /// What the candidate policy says.
     pub(super) candidate: Option<Verdict>,
-    /// The credential that goes to the server in place of the caller's token.
-    #[schemars(extend("examples" = [{ "name": "docs", "scopes": ["docs.read"] }]))]
-    pub(super) exchange: Option<ExpectedExchange>,
+    /// The credential that goes to the server in place of the caller's token; `none`: nothing
+    /// does, and no exchange is asked.
+    #[schemars(extend("examples" = [{ "name": "docs", "scopes": ["docs.read"] }, "none"]))]
+    pub(super) exchange: Option<Short<ExpectedExchange>>,
 }
 
 /// What is expected of the credential that goes to the server.

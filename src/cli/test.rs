@@ -24,6 +24,9 @@ use crate::config::Problem;
 use crate::gate::Server;
 use crate::mcp::Target;
 
+/// Stands for no credential in `exchange`.
+const NO_EXCHANGE: &str = "none";
+
 /// What became of a fixture.
 pub(super) struct Report {
     /// Its path.
@@ -169,6 +172,12 @@ impl Bench {
             Short::Whole(expected) => Ok(expected),
         };
         let expected = expected.map_err(|why| problem(&format!("{path}.expect"), why))?;
+        if let Some(Short::Text(text)) = expected.exchange.as_ref()
+            && text != NO_EXCHANGE
+        {
+            let why = format!("is `{NO_EXCHANGE}` or an object, not {text:?}");
+            return Err(problem(&format!("{path}.expect.exchange"), why));
+        }
         let answer = self.deployment.ask(server, party, &call, self.now);
         let differences = differences(&expected, &answer);
         let name = case.name.unwrap_or_else(|| {
@@ -267,6 +276,10 @@ fn differences(expected: &Expectation, got: &Answer) -> Vec<String> {
     let set = |list: &Option<Vec<String>>| {
         list.as_ref().map(|list| list.iter().cloned().collect::<BTreeSet<_>>())
     };
+    let expected_scopes = match &expected.exchange {
+        Some(Short::Whole(exchange)) => set(&exchange.scopes),
+        Some(Short::Text(_)) | None => None,
+    };
     [
         difference("outcome", Some(expected.outcome), Some(got.outcome)),
         difference("reason", expected.reason.as_deref(), got.reason),
@@ -285,12 +298,15 @@ fn differences(expected: &Expectation, got: &Answer) -> Vec<String> {
         ),
         difference(
             "exchange",
-            expected.exchange.as_ref().map(|exchange| exchange.name.as_str()),
-            got.exchange.as_ref().map(|exchange| exchange.name.as_str()),
+            expected.exchange.as_ref().map(|exchange| match exchange {
+                Short::Text(_) => None,
+                Short::Whole(exchange) => Some(exchange.name.as_str()),
+            }),
+            Some(got.exchange.as_ref().map(|exchange| exchange.name.as_str())),
         ),
         difference(
-            "its scopes",
-            expected.exchange.as_ref().and_then(|exchange| set(&exchange.scopes)).as_ref(),
+            "exchange scopes",
+            expected_scopes.as_ref(),
             got.exchange.as_ref().map(|exchange| &exchange.scopes),
         ),
     ]

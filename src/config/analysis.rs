@@ -173,7 +173,7 @@ fn unknown_tenants(notes: &mut Notes, server: &ServerView, terms: &Terms<'_>) {
 }
 
 /// Whether tokens of an issuer count for a rule.
-fn takes(rule: &RuleView, server: &ServerView, issuer: IssuerId) -> bool {
+pub(super) fn takes(rule: &RuleView, server: &ServerView, issuer: IssuerId) -> bool {
     let of_rule = &rule.rule.issuers;
     server.issuers.contains(&issuer) && (of_rule.is_empty() || of_rule.contains(&issuer))
 }

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::analysis::{Kind, PolicyView, RuleView, ServerView};
+use super::analysis::{Kind, PolicyView, RuleView, ServerView, takes};
 use super::compile::Notes;
 use super::document::{self, ActorSource, ExchangeProfile};
 use super::exchanges::profile_name;
+use super::issuers::{KnownIssuer, TENANT};
 use super::metadata;
 use super::problem::member;
 use super::rule_text::RuleText;
@@ -25,6 +26,8 @@ pub(super) struct KnownExchange {
     downstream: Rc<Downstream>,
     /// The header in which agents send their own token.
     actor_header: Option<String>,
+    /// Whether its endpoint is that of the caller's tenant.
+    asks_by_tenant: bool,
 }
 
 /// What a rule says of the credential of its operations.
@@ -57,6 +60,7 @@ impl Exchanges {
                 profile: exchange.profile,
                 downstream: Rc::new(downstream),
                 actor_header: actor.and_then(|actor| actor.header.clone()),
+                asks_by_tenant: exchange.uri.as_ref().is_some_and(|uri| uri.contains(TENANT)),
             };
             (name.clone(), known)
         });
@@ -102,6 +106,11 @@ impl Exchanges {
             notes.problem(path, message);
         }
         Some(header.clone())
+    }
+
+    /// Whether the endpoint of an exchange is that of the caller's tenant.
+    fn asks_by_tenant(&self, exchange: &Downstream) -> bool {
+        self.0.get(&*exchange.name).is_some_and(|known| known.asks_by_tenant)
     }
 }
 
@@ -203,7 +212,13 @@ fn check_entra_scopes(notes: &mut Notes, path: &str, scopes: &[String]) {
         None => (String::new(), scope.clone()),
     };
     let parts: Vec<_> = scopes.iter().filter(is_openid).map(split).collect();
-    let Some((first, _)) = parts.first() else { return };
+    let Some((first, _)) = parts.first() else {
+        if !scopes.is_empty() {
+            let message = "names no API: has scopes of OpenID Connect only, and none such as `api://docs/.default`";
+            notes.problem(path, message);
+        }
+        return;
+    };
     if let Some((other, _)) = parts.iter().find(|(resource, _)| resource != first) {
         let message =
             format!("has scopes of {first:?} and of {other:?}: one token is for one resource");
@@ -329,6 +344,7 @@ pub(super) fn warn(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerVi
         let message = "in shadow, callers without its scopes get a credential that is good for all that the authorization server grants; give it `downstream_scopes`, or its exchange `server_scopes`";
         notes.warn(&rule.path, message);
     }
+    unknown_tenants(notes, policy, server);
     if server.takes_subscriptions {
         one_for_subscriptions(notes, policy, server);
     }
@@ -341,6 +357,28 @@ pub(super) fn warn_unused(notes: &mut Notes, exchanges: &Exchanges, policies: &[
         servers.flat_map(ServerView::exchanges).map(|downstream| &*downstream.name).collect();
     for name in exchanges.0.keys().filter(|name| !used.contains(name.as_str())) {
         notes.warn(member("exchanges", name), "no server and no rule names it");
+    }
+}
+
+/// Exchanges at the endpoint of the caller's tenant, for callers of whom nobody knows that.
+fn unknown_tenants(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerView) {
+    let mut warn = |path: &str, exchange: &Option<Rc<Downstream>>, issuer: &KnownIssuer| {
+        let Some(exchange) = exchange else { return };
+        if policy.terms.exchanges.asks_by_tenant(exchange) {
+            let message = format!(
+                "callers of issuers.{} may have no tenant, or one that nobody checked, and the `uri` of exchanges.{} has `{TENANT}`",
+                issuer.name, exchange.name
+            );
+            notes.warn(format!("{path}.exchange"), message);
+        }
+    };
+    for issuer in policy.terms.known.values().filter(|issuer| issuer.tenants.is_none()) {
+        if server.issuers.contains(&issuer.id) {
+            warn(&server.path, &server.exchange, issuer);
+        }
+        for rule in server.rules.iter().filter(|rule| takes(rule, server, issuer.id)) {
+            warn(&rule.path, &rule.rule.exchange, issuer);
+        }
     }
 }
 

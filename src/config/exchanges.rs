@@ -18,9 +18,11 @@ use crate::exchange::{
     Profile, Target, TokenEndpoint, TokenExchange, TokenType, TokenVault,
 };
 use crate::host::Callout;
+use crate::policy::DownstreamScopes;
 
-/// Most exchanges: one for each server. Each has state of its own in every worker.
-const MAX_EXCHANGES: usize = 256;
+/// Most exchanges: servers share them. Each has refusals, a queue and a circuit of its own in
+/// every worker.
+const MAX_EXCHANGES: usize = 32;
 
 /// Most entries of `resource`, `audience`, `token.audiences` and `token.actors`. A token that is
 /// good at more places is not one that was narrowed.
@@ -88,15 +90,8 @@ fn check_members(notes: &mut Notes, path: &str, exchange: &document::Exchange) {
         }
         ExchangeProfile::Auth0TokenVault => (&["uri", "client", "connection"], &["link_uri"]),
         ExchangeProfile::IdentityChaining => (
-            &["uri", "client", "audience", "then"],
-            &[
-                "resource",
-                "scopes",
-                "server_scopes",
-                "subject_token_type",
-                "requested_token_type",
-                "token",
-            ],
+            &["uri", "client", "audience", "requested_token_type", "then"],
+            &["resource", "scopes", "server_scopes", "subject_token_type", "token"],
         ),
         ExchangeProfile::ClientCredentials => {
             (&["uri", "client"], &["resource", "audience", "scopes", "server_scopes", "token"])
@@ -127,16 +122,27 @@ fn check_members(notes: &mut Notes, path: &str, exchange: &document::Exchange) {
     for member in needed.iter().filter(|member| given.contains(&(**member, false))) {
         notes.problem(format!("{path}.{member}"), format!("`{profile}` needs it"));
     }
-    if let Some(scopes) =
-        exchange.server_scopes.as_ref().filter(|_| used.contains(&"server_scopes"))
-    {
-        let path = format!("{path}.server_scopes");
-        check_scopes(notes, &path, exchange.profile, scopes);
-        if scopes.is_empty() && exchange.profile == ExchangeProfile::EntraOnBehalfOf {
+    if used.contains(&"server_scopes") {
+        check_server_scopes(notes, &format!("{path}.server_scopes"), exchange);
+    }
+}
+
+fn check_server_scopes(notes: &mut Notes, path: &str, exchange: &document::Exchange) {
+    let scopes = exchange.server_scopes.as_deref().unwrap_or_default();
+    check_scopes(notes, path, exchange.profile, scopes);
+    if !scopes.is_empty() {
+        return;
+    }
+    if exchange.profile == ExchangeProfile::EntraOnBehalfOf {
+        // If it is missing, that is told already.
+        if exchange.server_scopes.is_some() {
             let message =
                 "is empty: Entra ID gives no token without scopes, such as `api://docs/.default`";
             notes.problem(path, message);
         }
+    } else if exchange.scopes == Some(DownstreamScopes::PerServer) {
+        let message = "is needed: with the `scopes` `per_server`, credentials would be good for all that the authorization server grants";
+        notes.problem(path, message);
     }
 }
 
@@ -155,11 +161,7 @@ fn profile(
     let resources = targets(notes, &format!("{path}.resource"), exchange.resource, true);
     let audiences = targets(notes, &format!("{path}.audience"), exchange.audience, false);
     let target = Target { resources, audiences };
-    let subject_token_type = exchange.subject_token_type.unwrap_or_default();
-    if subject_token_type == TokenType::IdJag {
-        let message = "is no type of callers' tokens; take `access_token` or `jwt`";
-        notes.problem(format!("{path}.subject_token_type"), message);
-    }
+    let subject_token_type = exchange.subject_token_type.unwrap_or_default().into();
     match profile {
         ExchangeProfile::TokenExchange => {
             let requested_token_type = exchange.requested_token_type;
@@ -201,7 +203,7 @@ fn profile(
             }))
         }
         ExchangeProfile::IdentityChaining => {
-            let assertion = exchange.requested_token_type.unwrap_or(TokenType::IdJag);
+            let assertion = exchange.requested_token_type?;
             if assertion == TokenType::AccessToken {
                 let message = "is no assertion; take `id_jag` or `jwt`";
                 notes.problem(format!("{path}.requested_token_type"), message);
@@ -252,6 +254,7 @@ fn endpoint(
     issuer: Option<&str>,
     secrets: &Secrets,
 ) -> Option<TokenEndpoint> {
+    let has_tenants = uri.contains(TENANT);
     let request = match uri.split_once(TENANT) {
         None => fetch::request(notes, path, "uri", &uri, cluster, timeout),
         Some(_) if profile != ExchangeProfile::EntraOnBehalfOf => {
@@ -262,8 +265,9 @@ fn endpoint(
         Some(parts) => of_tenant(notes, path, parts, cluster, timeout),
     };
     let path = format!("{path}.client");
-    if client.audience.as_ref().is_some_and(|audience| audience.contains(TENANT)) {
-        let message = "has `{tid}`, which stands for a tenant in `uri` only";
+    let names_tenant = client.audience.as_ref().is_some_and(|audience| audience.contains(TENANT));
+    if names_tenant && !has_tenants {
+        let message = "has `{tid}`, which stands for a tenant only where `uri` has it";
         notes.problem(format!("{path}.audience"), message);
     }
     let audience = issuer.ok_or(
@@ -372,8 +376,12 @@ fn actor(
         ActorSource::ClientCredentials => {
             let resources = targets(notes, &format!("{path}.resource"), actor.resource, true);
             let audiences = targets(notes, &format!("{path}.audience"), actor.audience, false);
+            if let Some(scopes) = &actor.scopes {
+                let path = format!("{path}.scopes");
+                notes.list(&path, scopes);
+                check_scopes(notes, &path, ExchangeProfile::TokenExchange, scopes);
+            }
             let scopes = actor.scopes.unwrap_or_default();
-            check_scopes(notes, &format!("{path}.scopes"), ExchangeProfile::TokenExchange, &scopes);
             Some(ActorToken::Own { target: Target { resources, audiences }, scopes })
         }
         ActorSource::JwtSvid => {
@@ -395,12 +403,7 @@ fn actor(
                     workloads::header_name(notes, &place, header, ACTOR_HEADER_EXAMPLE);
                 }
             }
-            let token_type = actor.token_type.unwrap_or_default();
-            if token_type == TokenType::IdJag {
-                let message = "is no type of agents' tokens; take `access_token` or `jwt`";
-                notes.problem(format!("{path}.token_type"), message);
-            }
-            Some(ActorToken::Agent { token_type })
+            Some(ActorToken::Agent { token_type: actor.token_type.unwrap_or_default().into() })
         }
     }
 }

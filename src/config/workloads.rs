@@ -36,8 +36,25 @@ const OF_HTTP: [&str; 16] = [
     "via",
 ];
 
-/// Headers that Envoy writes or acts on.
-const OF_ENVOY: [&str; 3] = ["x-envoy-", "x-forwarded-", "x-request-id"];
+/// Headers that Envoy and its tracers write or act on; with `-` at the end, all that begin so.
+const OF_ENVOY: [&str; 16] = [
+    "b3",
+    "baggage",
+    "grpc-trace-bin",
+    "sw8",
+    "traceparent",
+    "tracestate",
+    "uber-trace-id",
+    "x-amzn-trace-id",
+    "x-b3-",
+    "x-client-trace-id",
+    "x-cloud-trace-context",
+    "x-datadog-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-ot-span-context",
+    "x-request-id",
+];
 
 const PATH: &str = "workload_identity";
 
@@ -87,7 +104,7 @@ pub(super) fn header_name(notes: &mut Notes, path: &str, name: &str, example: &s
             format!("a header's name is 1 to {MAX_HEADER_NAME} lowercase letters, digits and `-`");
         notes.problem(path, message);
     } else if OF_HTTP.contains(&name)
-        || OF_ENVOY.iter().any(|prefix| name.starts_with(prefix))
+        || OF_ENVOY.iter().any(|of| name == *of || of.ends_with('-') && name.starts_with(of))
         || is_known_header(name)
     {
         let message = format!("has a meaning of its own; use another one, such as `{example}`");

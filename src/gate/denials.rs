@@ -180,9 +180,10 @@ pub(super) fn exchange_denial(
         ExchangeError::ScopeRefused | ExchangeError::Denied => {
             denied(Code::ExchangeRefused(error.code()))
         }
-        ExchangeError::NoUser => {
-            told(Code::ExchangeRefused(error.code()), "This takes a user, and there is none")
-        }
+        ExchangeError::NoUser => told(
+            Code::ExchangeRefused(error.code()),
+            "The token lacks what this takes: a user or, where there are tenants, the user's tenant",
+        ),
         ExchangeError::NoActor => {
             told(Code::ExchangeRefused(error.code()), "This takes a token of the agent")
         }

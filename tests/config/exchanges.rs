@@ -28,7 +28,7 @@ fn document() -> Value {
     json!({
         "host_mode": "hold",
         "issuers": { "corp": {
-            "issuer": "https://idp.example.com",
+            "issuer": "https://idp.example.com/{tid}", "tenants": ["contoso"],
             "jwks": { "keys": [p256_key()] },
             "algorithms": ["ES256"]
         } },
@@ -225,6 +225,26 @@ fn entra_on_behalf_of_compiles_to_what_it_says() {
     assert_eq!(graph.endpoint.request.path, "/tenant/token");
 }
 
+/// RFC 7523 section 3: `aud` is the authorization server, at Entra ID that of a tenant.
+#[test]
+fn an_assertion_is_for_the_tenant_that_is_asked() {
+    let assertion = json!({
+        "method": "private_key_jwt", "client_id": "gateway", "key": { "env": "PARTNER_KEY" },
+        "algorithm": "ES256", "audience": "https://login.example.com/{tid}/oauth2/v2.0/token"
+    });
+    let document = edited(document(), "/exchanges/graph/client", Some(assertion));
+    let loaded = load_value(&document).unwrap();
+    let Profile::OnBehalfOf(graph) = profile(&loaded, "graph") else { panic!() };
+    let ClientAuthentication::PrivateKeyJwt { audience, .. } = &graph.endpoint.client else {
+        panic!("{:?}", graph.endpoint.client)
+    };
+    assert_eq!(audience, "https://login.example.com/{tid}/oauth2/v2.0/token");
+    let uri = json!("https://login.example.com/contoso/oauth2/v2.0/token");
+    let told = load_value(&edited(document, "/exchanges/graph/uri", Some(uri))).map(drop);
+    let expected = "exchanges.graph.client.audience: has `{tid}`, which stands for a tenant only where `uri` has it";
+    assert_eq!(told, Err(expected.to_owned()));
+}
+
 #[test]
 fn auth0_token_vault_compiles_to_what_it_says() {
     let loaded = load_value(&document()).unwrap();
@@ -259,7 +279,7 @@ fn identity_chaining_compiles_to_what_it_says() {
     assert_eq!(chain.expected.format, Format::Jwt { audiences, actors: None });
 
     let assertion = "/exchanges/chain/requested_token_type";
-    let loaded = load_value(&edited(document(), assertion, None)).unwrap();
+    let loaded = load_value(&edited(document(), assertion, Some(json!("id_jag")))).unwrap();
     let Profile::IdentityChaining(chain) = profile(&loaded, "chain") else { panic!() };
     assert_eq!(chain.assertion, TokenType::IdJag);
 }
@@ -429,6 +449,7 @@ fn each_profile_has_what_it_needs_and_nothing_else() {
                     "exchanges.docs.uri: `identity_chaining` needs it",
                     "exchanges.docs.client: `identity_chaining` needs it",
                     "exchanges.docs.audience: `identity_chaining` needs it",
+                    "exchanges.docs.requested_token_type: `identity_chaining` needs it",
                     "exchanges.docs.then: `identity_chaining` needs it",
                 ],
             ),
@@ -580,7 +601,14 @@ fn what_is_wrong_with_endpoints_is_told() {
                 "/exchanges/docs/client/audience",
                 Some(json!("https://login.example.com/{tid}/v2.0")),
                 &[
-                    "exchanges.docs.client.audience: has `{tid}`, which stands for a tenant in `uri` only",
+                    "exchanges.docs.client.audience: has `{tid}`, which stands for a tenant only where `uri` has it",
+                ],
+            ),
+            (
+                "/exchanges/chain/then/client/audience",
+                Some(json!("https://as.partner.example/{tid}")),
+                &[
+                    "exchanges.chain.then.client.audience: has `{tid}`, which stands for a tenant only where `uri` has it",
                 ],
             ),
             (
@@ -687,7 +715,7 @@ fn what_is_wrong_with_targets_and_types_is_told() {
                 "/exchanges/docs/subject_token_type",
                 Some(json!("id_jag")),
                 &[
-                    "exchanges.docs.subject_token_type: is no type of callers' tokens; take `access_token` or `jwt`",
+                    "exchanges.docs.subject_token_type: unknown value `id_jag`; known are access_token, jwt",
                 ],
             ),
             (
@@ -791,6 +819,11 @@ fn what_is_wrong_with_tokens_and_actors_is_told() {
                 ],
             ),
             (
+                "/exchanges/docs/actor/scopes",
+                Some(json!([])),
+                &["exchanges.docs.actor.scopes: is empty: at least one is needed"],
+            ),
+            (
                 "/exchanges/docs/actor/header",
                 Some(json!("x-agent")),
                 &[
@@ -825,7 +858,7 @@ fn what_is_wrong_with_tokens_and_actors_is_told() {
                 "/exchanges/docs/actor",
                 Some(json!({ "from": "header", "header": "x-agent", "token_type": "id_jag" })),
                 &[
-                    "exchanges.docs.actor.token_type: is no type of agents' tokens; take `access_token` or `jwt`",
+                    "exchanges.docs.actor.token_type: unknown value `id_jag`; known are access_token, jwt",
                 ],
             ),
             (
@@ -880,6 +913,25 @@ fn rfc8693_4_1_an_actor_nobody_knows_has_to_be_said() {
     }
 }
 
+/// A credential for everything is for something that is said, whoever is asked.
+#[test]
+fn per_server_asks_for_scopes() {
+    for name in ["docs", "chain", "own"] {
+        let mut document = document();
+        document["exchanges"][name]["scopes"] = json!("per_server");
+        // Rules that map to other scopes are another problem.
+        document["servers"][0]["tools"]["rules"] = json!([]);
+        document["exchanges"][name]["server_scopes"] = json!([]);
+        let without = edited(document.clone(), &format!("/exchanges/{name}/server_scopes"), None);
+        for document in [document, without] {
+            let told = format!(
+                "exchanges.{name}.server_scopes: is needed: with the `scopes` `per_server`, credentials would be good for all that the authorization server grants"
+            );
+            assert_eq!(load_value(&document).map(drop), Err(told));
+        }
+    }
+}
+
 /// Microsoft identity platform, "Scopes and permissions".
 #[test]
 fn entra_takes_scopes_of_one_resource() {
@@ -893,6 +945,20 @@ fn entra_takes_scopes_of_one_resource() {
                 Some(json!([])),
                 &[
                     "exchanges.graph.server_scopes: is empty: Entra ID gives no token without scopes, such as `api://docs/.default`",
+                ],
+            ),
+            (
+                scopes,
+                Some(json!(["openid", "offline_access"])),
+                &[
+                    "exchanges.graph.server_scopes: names no API: has scopes of OpenID Connect only, and none such as `api://docs/.default`",
+                ],
+            ),
+            (
+                of_rule,
+                Some(json!(["openid"])),
+                &[
+                    "servers[1].tools.rules[0].downstream_scopes: names no API: has scopes of OpenID Connect only, and none such as `api://docs/.default`",
                 ],
             ),
             (
@@ -1046,11 +1112,11 @@ fn what_is_wrong_with_servers_and_rules_is_told() {
         ],
     );
     let mut many = document();
-    for n in 0..251 {
+    for n in 0..27 {
         many["exchanges"][format!("e{n}")] = json!({ "profile": "injected" });
     }
     let told = load_value(&many).map(drop);
-    assert_eq!(told, Err("exchanges: has 257 entries; at most 256 are taken".to_owned()));
+    assert_eq!(told, Err("exchanges: has 33 entries; at most 32 are taken".to_owned()));
     // In other policies too.
     let mut document = document();
     document["policies"] = json!({ "next": { "servers": { "https://wiki.example.com/mcp": {
@@ -1100,6 +1166,33 @@ fn what_is_hardly_meant_is_warned_of() {
     ] {
         assert_eq!(warnings(&edited(document(), &pointer, Some(value))), [expected]);
     }
+}
+
+/// The tenant of a token is part of the URL that it goes to.
+#[test]
+fn tenants_nobody_knows_are_warned_of() {
+    let other = json!({
+        "issuer": "https://other.example.com", "jwks": { "keys": [p256_key()] },
+        "algorithms": ["ES256"]
+    });
+    let told = |path: &str| {
+        format!(
+            "{path}.exchange: callers of issuers.other may have no tenant, or one that nobody checked, and the `uri` of exchanges.graph has `{{tid}}`"
+        )
+    };
+    let mut document = edited(document(), "/issuers/other", Some(other));
+    document["servers"][0]["issuers"] = json!(["corp", "other"]);
+    document["agents"]["bot"]["issuers"] = json!(["corp", "other"]);
+    assert_eq!(warnings(&document), [""; 0]);
+    let rule = json!({
+        "names": ["graph"], "scopes": [], "exchange": "graph", "downstream_scopes": ["api://wiki/Read"]
+    });
+    let by_rule = edited(document.clone(), "/servers/0/tools/rules/-", Some(rule.clone()));
+    assert_eq!(warnings(&by_rule), [told("servers[0].tools.rules[5]")]);
+    let of_corp = edited(by_rule, "/servers/0/tools/rules/5/issuers", Some(json!(["corp"])));
+    assert_eq!(warnings(&of_corp), [""; 0]);
+    document["servers"][1]["issuers"] = json!(["corp", "other"]);
+    assert_eq!(warnings(&document), [told("servers[1]")]);
 }
 
 #[test]

@@ -23,7 +23,10 @@ fn fixture() -> Value {
                     "exchange": { "name": "docs", "scopes": ["r"] }
                 }
             },
-            { "caller": "alice", "do": { "method": "tools/call", "name": "put" }, "expect": "deny" }
+            {
+                "caller": "alice", "do": { "method": "tools/call", "name": "put" },
+                "expect": { "outcome": "deny", "exchange": "none" }
+            }
         ],
         "lists": [{ "caller": "alice", "tools": { "shows": ["get_a"], "hides": ["put"] } }]
     })
@@ -117,13 +120,14 @@ fn what_is_not_as_expected_fails_and_is_told() {
         (
             "/cases/1/expect/exchange/scopes",
             json!(["w"]),
-            "its scopes expected [\"w\"], got [\"r\"]",
+            "exchange scopes expected [\"w\"], got [\"r\"]",
         ),
         (
             "/cases/2/expect",
             json!({ "outcome": "deny", "exchange": { "name": "docs" } }),
             "exchange   expected \"docs\", got null",
         ),
+        ("/cases/1/expect/exchange", json!("none"), "exchange   expected null, got \"docs\""),
         ("/lists/0/tools/shows/0", json!("put"), "tools/list does not show put"),
         ("/lists/0/tools/hides/0", json!("get_b"), "tools/list shows get_b"),
         (
@@ -161,7 +165,7 @@ fn what_tests_nothing_is_an_error() {
         (
             "/cases/1/expect/exchange",
             Some(json!("docs")),
-            "cases[1].expect.exchange: expected an object, found a string",
+            "cases[1].expect.exchange: is `none` or an object, not \"docs\"",
         ),
         ("/cases/0/caller", Some(json!("bob")), "cases[0].caller: no caller is named \"bob\""),
         ("/cases/0/server", Some(json!("x")), "cases[0].server: no server is named \"x\""),

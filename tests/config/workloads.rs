@@ -228,6 +228,8 @@ fn the_header_is_no_other_header() {
     for name in [
         "authorization",
         "accept",
+        "b3",
+        "baggage",
         "connection",
         "content-type",
         "cookie",
@@ -237,11 +239,17 @@ fn the_header_is_no_other_header() {
         "mcp-param-region",
         "mcp-session-id",
         "te",
+        "traceparent",
+        "tracestate",
         "transfer-encoding",
+        "x-b3-traceid",
+        "x-client-trace-id",
         "x-countersign-subject",
+        "x-datadog-trace-id",
         "x-envoy-original-path",
         "x-forwarded-client-cert",
         "x-original-url",
+        "x-ot-span-context",
         "x-request-id",
     ] {
         assert_eq!(
@@ -249,7 +257,7 @@ fn the_header_is_no_other_header() {
             "workload_identity.jwt_svid_header: has a meaning of its own; use another one, such as `x-jwt-svid`"
         );
     }
-    for name in ["x-jwt-svid", "workload-identity", "svid"] {
+    for name in ["x-jwt-svid", "workload-identity", "svid", "b32", "tracestates"] {
         assert_eq!(told("/jwt_svid_header", Some(json!(name))), "", "{name}");
     }
     let context = json!({ "instance_header": "x-jwt-svid" });

@@ -11,6 +11,11 @@ use crate::policy::DownstreamScopes;
 /// A way to the credential that goes to MCP servers in place of the caller's token.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "if" = { "properties": { "profile": { "const": "identity_chaining" } } },
+    "then" = { "properties": { "requested_token_type": { "enum": ["id_jag", "jwt"] } } },
+    "else" = { "properties": { "requested_token_type": { "enum": ["access_token", "jwt"] } } }
+))]
 pub(crate) struct Exchange {
     /// How the credential is had, which says what else is needed.
     pub(crate) profile: ExchangeProfile,
@@ -37,16 +42,18 @@ pub(crate) struct Exchange {
     /// Which scopes are asked for: those of the operation's rule (`per_operation`, the default),
     /// or always `server_scopes` (`per_server`). Not with `auth0_token_vault` and `injected`.
     pub(crate) scopes: Option<DownstreamScopes>,
-    /// Scopes for methods without a protected object and for sessions; with `per_server` for
-    /// everything. `[]`, the default, asks for none, which leaves them to the authorization
-    /// server; `entra_on_behalf_of` needs some. Not with `auth0_token_vault` and `injected`.
+    /// Scopes for methods without a protected object, for sessions, and for operations whose rule
+    /// comes to none; with `per_server` for everything. `[]`, the default, asks for none, which
+    /// leaves them to the authorization server; `per_server` and `entra_on_behalf_of` need some.
+    /// Not with `auth0_token_vault` and `injected`.
     #[schemars(extend("uniqueItems" = true))]
     pub(crate) server_scopes: Option<Vec<String>>,
     /// `subject_token_type` (RFC 8693 section 2.1); default `access_token`. For `token_exchange`
     /// and `identity_chaining`.
-    pub(crate) subject_token_type: Option<TokenType>,
-    /// `requested_token_type` (RFC 8693 section 2.1), for `token_exchange`: default none, which
-    /// takes an access token or a JWT. For `identity_chaining`: `id_jag` (the default) or `jwt`.
+    pub(crate) subject_token_type: Option<SentTokenType>,
+    /// `requested_token_type` (RFC 8693 section 2.1). For `token_exchange`: `access_token` or
+    /// `jwt`; default none, which takes both. For `identity_chaining`, which needs it: `id_jag`
+    /// or `jwt`, as the authorization server has it.
     pub(crate) requested_token_type: Option<TokenType>,
     /// Whose token is the `actor_token`, for `token_exchange`. Default: none is sent, and the
     /// authorization server takes the filter, as its client, for the actor.
@@ -81,6 +88,26 @@ pub(crate) enum ExchangeProfile {
     Injected,
 }
 
+/// Types of tokens that authorization servers are sent (RFC 8693 section 3).
+#[derive(Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SentTokenType {
+    /// `urn:ietf:params:oauth:token-type:access_token`
+    #[default]
+    AccessToken,
+    /// `urn:ietf:params:oauth:token-type:jwt`
+    Jwt,
+}
+
+impl From<SentTokenType> for TokenType {
+    fn from(sent: SentTokenType) -> Self {
+        match sent {
+            SentTokenType::AccessToken => TokenType::AccessToken,
+            SentTokenType::Jwt => TokenType::Jwt,
+        }
+    }
+}
+
 /// Whose token is the `actor_token`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +117,7 @@ pub(crate) struct ExchangeActor {
     /// The header in which agents send it, in lowercase; for `header`. MCP servers do not see it.
     pub(crate) header: Option<String>,
     /// `actor_token_type`, for `header`; default `access_token`.
-    pub(crate) token_type: Option<TokenType>,
+    pub(crate) token_type: Option<SentTokenType>,
     /// `resource` of the filter's own token; for `client_credentials`.
     #[schemars(length(min = 1, max = 16), extend("uniqueItems" = true))]
     pub(crate) resource: Option<Vec<String>>,

@@ -234,7 +234,8 @@ pub(crate) struct Client {
     pub(crate) key_id: Option<String>,
     /// `aud` of the assertion, for `private_key_jwt`: what the authorization server knows itself
     /// as, mostly its issuer identifier. Default for `introspection`: `issuer`; for `then`: the
-    /// `audience` of the exchange. For `exchanges` it is needed.
+    /// `audience` of the exchange. In `client` of an exchange it is needed; where `uri` there
+    /// has `{tid}`, it may have it too.
     pub(crate) audience: Option<String>,
 }
 

@@ -87,9 +87,10 @@ macro_rules! rules {
             /// Name of the exchange by which they get their credential, if not the server's.
             pub(crate) exchange: Option<String>,
             /// Scopes of the credential that goes to the MCP server, whatever the caller's token
-            /// carries. Default: of the rule's own scopes those that the caller's token carries,
-            /// and if it carries none, or the rule has none, the exchange's `server_scopes`. With
-            /// `per_server`: those of the `server_scopes` without which it would be in vain.
+            /// carries. Default: of the rule's `scopes`, one of its `any_scopes` and, for a
+            /// workload, the `scopes` of its grant, those that the caller's token carries or that
+            /// follow from what it carries; if these are none, the exchange's `server_scopes`.
+            /// With `per_server`: those of the `server_scopes` without which it would be in vain.
             #[schemars(length(min = 1), extend("uniqueItems" = true))]
             pub(crate) downstream_scopes: Option<Vec<String>>,
             /// Whether a credential with the exchange's `server_scopes` will do for clients older

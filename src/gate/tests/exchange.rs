@@ -412,6 +412,14 @@ fn what_an_authorization_server_refuses_blames_who_can_mend_it() {
     }
 }
 
+/// There may be no user, or a user without a tenant.
+#[test]
+fn what_a_token_lacks_is_told() {
+    let reply = refusal(&ExchangeError::NoUser, 403, "exchange_user_missing");
+    let told = "a user or, where there are tenants, the user's tenant";
+    assert!(message(&reply).ends_with(told), "{}", message(&reply));
+}
+
 #[test]
 fn auth0_who_has_linked_no_account_is_told_where_to() {
     let connection = || "github".into();
