@@ -143,6 +143,11 @@ impl LiveExchange {
         Some(settled)
     }
 
+    /// See [`Exchanger::not_taken`](super::Exchanger::not_taken).
+    pub(super) fn not_taken(&mut self, credential: &Rc<Credential>, host: &dyn Host) {
+        self.memory.forget(credential, host.now());
+    }
+
     /// See [`Exchanger::retire`](super::Exchanger::retire).
     pub(super) fn retire(&mut self, host: &dyn Host) {
         if self.circuit.succeed() == Some(Transition::Closed) {

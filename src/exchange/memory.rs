@@ -30,6 +30,10 @@ const REFRESH_AHEAD: Duration = Duration::from_secs(300);
 /// not make one.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a credential is kept at least that an MCP server does not take: of one that takes
+/// none, each call would make another exchange.
+const REJECTION_PAUSE: Duration = Duration::from_secs(10);
+
 /// How long nobody asks for the same again that could not be had: the authorization server is
 /// spared, and it is over before a caller tries again.
 const FAILURE_PERIOD: Duration = Duration::from_secs(1);
@@ -129,6 +133,17 @@ impl Memory {
             }
         }
         self.put_ending(errand, key, ending);
+    }
+
+    /// Gives a credential to nobody any more, unless it is new.
+    pub(super) fn forget(&mut self, credential: &Rc<Credential>, now: SystemTime) {
+        let is_it = |held: &Held| {
+            Rc::ptr_eq(&held.credential, credential) && has_passed(REJECTION_PAUSE, held.since, now)
+        };
+        let key = self.credentials.iter().find_map(|(key, held)| is_it(held).then_some(*key));
+        if let Some(key) = key {
+            self.credentials.pop(&key);
+        }
     }
 
     /// Remembers what an errand ended in, and nothing for others.

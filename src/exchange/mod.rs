@@ -192,6 +192,20 @@ impl Exchanger {
         self.exchanges.iter_mut().find_map(|exchange| exchange.on_callout(id, answer, host))
     }
 
+    /// An MCP server did not take a credential of that exchange: it was taken back, or is for
+    /// another server after all. Who wants it next has it made anew, unless it is new.
+    pub fn not_taken(
+        &mut self,
+        exchange: ExchangeId,
+        credential: &Rc<Credential>,
+        host: &dyn Host,
+    ) {
+        let ExchangeId(place) = exchange;
+        if let Some(exchange) = self.exchanges.get_mut(place) {
+            exchange.not_taken(credential, host);
+        }
+    }
+
     /// Its configuration is replaced: what it counted of itself in metrics is taken back.
     pub fn retire(&mut self, host: &dyn Host) {
         self.exchanges.iter_mut().for_each(|exchange| exchange.retire(host));

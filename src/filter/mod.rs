@@ -235,7 +235,7 @@ impl Shared {
         let mut effects = stream.on(event, room, &self.host);
         let awaits_fetch = matches!(effects.wake, Some(Wake::Settled(_)));
         if awaits_fetch && !Rc::ptr_eq(&stream.worker.borrow(), &self.worker.borrow()) {
-            // its configuration was replaced before it asked anybody.
+            // Its configuration was replaced before it asked anybody.
             effects = stream.on(Event::Abandoned, room, &self.host);
         }
         if stream.waits.get() || effects.wake.is_some() {

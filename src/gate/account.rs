@@ -88,7 +88,10 @@ impl Account {
             scopes_required: Vec::new(),
             exchange: None,
             source: source.as_deref().map(Text::new),
-            request_id: headers.informative("x-request-id").map(Text::new),
+            request_id: headers
+                .informative("x-request-id")
+                .filter(|id| !headers.is_credential_in(id))
+                .map(Text::new),
             trace_id: trace_id.map(Text::new),
             upstream_status: None,
             decision_ms: 0,

@@ -8,7 +8,7 @@ use super::http_sse::Transport;
 use super::relay::Reading;
 use super::server::TaskBinding;
 use super::standing::Standing;
-use super::swap::Sent;
+use super::swap::Taken;
 use super::worker::Worker;
 use crate::host::{Host, HostError};
 use crate::mcp::{Asked, Id, Message, Operation, Principal, SessionSeals, Target, tasks};
@@ -30,8 +30,8 @@ pub(super) struct Admitted {
     pub(super) jwt_svid: Option<Secret>,
     /// The agent's own token that the request brought.
     pub(super) actor_token: Option<Secret>,
-    /// The credential that left with the headers, if they left before the body was read.
-    pub(super) sent: Option<Sent>,
+    /// The credential that was taken before the body was read.
+    pub(super) taken: Option<Taken>,
     /// Whose sessions and tasks are the caller's.
     pub(super) owner: Principal,
     pub(super) session: Option<Session>,
@@ -120,7 +120,7 @@ impl Admitted {
             token,
             jwt_svid,
             actor_token,
-            sent: None,
+            taken: None,
             owner,
             session,
         })

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 
 use super::denials::{challenge, refused, rejected};
-use super::headers::{HeaderEdit, HeaderError, Headers, is_json_content_type};
+use super::headers::{
+    HeaderEdit, HeaderError, Headers, MIN_TOKEN_LEN, contains, is_json_content_type,
+};
 use super::http_sse::{HttpSse, Transport};
 use super::relay::Reading;
 use super::server::Server;
@@ -68,10 +70,6 @@ const MAX_INSTANCE_LEN: usize = 256;
 
 /// Longest token of an agent, in bytes: that of any token.
 const MAX_ACTOR_TOKEN_LEN: usize = 16 * 1024;
-
-/// Shortest token that is looked for in other headers, in bytes. A shorter one can be guessed
-/// (RFC 6749 section 10.10), and is in many a value by chance.
-const MIN_TOKEN_LEN: usize = 16;
 
 /// Most `Mcp-Param-*` headers. Each is a parameter of one tool that somebody routes by, so
 /// a handful is many; Envoy's own limit is 100 headers in all.
@@ -138,12 +136,14 @@ impl Arrival {
         if token.len() < MIN_TOKEN_LEN {
             return Ok(());
         }
-        let has_token = |value: &[u8]| {
-            value.len() >= token.len() && value.windows(token.len()).any(|part| part == token)
-        };
-        for (name, _) in headers.iter().filter(|(_, value)| has_token(value)) {
+        for (name, value) in headers.iter() {
+            let is_named_so = contains(name.as_bytes(), token);
+            if !is_named_so && !contains(value, token) {
+                continue;
+            }
             if name.starts_with(':') || SINGLE.contains(&name) || name.starts_with(MCP_PREFIX) {
-                let reason = format!("the caller's token is also in {name}");
+                let place = if is_named_so { "the name of a header" } else { name };
+                let reason = format!("the caller's token is also in {place}");
                 return Err(mixed(&reason, &self.server));
             }
             let edit = HeaderEdit::Remove(name.to_owned());

@@ -2,6 +2,10 @@
 
 use crate::token::Secret;
 
+/// Shortest token that is looked for in other places, in bytes. A shorter one can be guessed
+/// (RFC 6749 section 10.10), and is in many a value by chance.
+pub(super) const MIN_TOKEN_LEN: usize = 16;
+
 /// Request or response header lines in wire order. Names are lowercase, as HTTP
 /// hosts deliver them; values may be any bytes.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +53,14 @@ impl Headers {
         self.single(name).ok().flatten()
     }
 
+    /// Whether a text has the credential in it that the request authenticates with: somebody
+    /// before us may have copied it.
+    pub(super) fn is_credential_in(&self, text: &str) -> bool {
+        let lines = self.0.iter().filter(|(name, _)| name == "authorization");
+        let mut parts = lines.flat_map(|(_, value)| value.split(|byte| *byte == b' '));
+        parts.any(|part| part.len() >= MIN_TOKEN_LEN && contains(text.as_bytes(), part))
+    }
+
     /// Every line of that name.
     #[must_use]
     pub fn lines(&self, name: &str) -> Vec<&[u8]> {
@@ -82,6 +94,11 @@ pub enum HeaderEdit {
     Set(&'static str, String),
     /// The same with a value that nobody else is told.
     SetSecret(&'static str, Secret),
+}
+
+/// Whether those bytes are somewhere in a text. All have none in them.
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
 }
 
 /// The media type of a `Content-Type`, lowercase, without parameters.
@@ -131,6 +148,22 @@ mod tests {
 
     fn headers(lines: &[(&str, &[u8])]) -> Headers {
         Headers::new(lines.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect())
+    }
+
+    #[test]
+    fn a_credential_is_found_wherever_it_was_copied_to() {
+        let headers = headers(&[("authorization", b"Bearer  0123456789abcdef, short")]);
+        for (text, expected) in [
+            ("0123456789abcdef,", true),
+            ("x0123456789abcdef,y", true),
+            ("0123456789abcdef", false),
+            ("short", false),
+            ("Bearer", false),
+            ("", false),
+        ] {
+            assert_eq!(headers.is_credential_in(text), expected, "{text}");
+        }
+        assert!(!Headers::default().is_credential_in("0123456789abcdef"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ use arrival::{
 use denials::{denial, refused, rejected, rejected_token, session_denial};
 use rates::Exceeded;
 use relay::{Reading, Refused, Relay, Viewer};
-use swap::{Obtained, Sent};
+use swap::{Carried, Obtained, Taken};
 use verdict::Verdict;
 
 use crate::audit::{Text, digest};
@@ -127,7 +127,12 @@ enum State {
     /// The operation may proceed, and the credential that it takes along is asked for.
     AwaitingCredential { decided: Decided, wait: Errand },
     /// The request went on.
-    Forwarded { relay: Relay, owner: Principal, sessions: SessionsInAnswer },
+    Forwarded {
+        relay: Relay,
+        owner: Principal,
+        sessions: SessionsInAnswer,
+        carried: Option<Carried>,
+    },
     /// We answered. Whatever still comes is not the caller's business.
     Answered,
 }
@@ -323,7 +328,8 @@ impl Gate {
         self.account.note(|record| record.server = Some(server.resource.clone()));
         let mut arrival = check_form(headers, end, &server, place, &worker.workloads)?;
         self.account.note(|record| {
-            record.revision = arrival.headers.revision().map(Text::new);
+            let revision = arrival.headers.revision();
+            record.revision = revision.filter(|it| !headers.is_credential_in(it)).map(Text::new);
             record.session = arrival.session_sent().map(|session| digest(session.as_bytes()));
         });
         if worker.host_mode == HostMode::Hold && !end && received.is_none() {
@@ -479,13 +485,8 @@ impl Gate {
                     effects,
                 ));
             }
-            // The body was shown meanwhile: resuming would release it undecided.
-            _ if hold.shown => {
-                let headers = HeadersAre::Held;
-                return Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()));
-            }
             Obtained::Ready(credential) => {
-                admitted.sent = wanted.map(|wanted| Sent {
+                admitted.taken = wanted.map(|wanted| Taken {
                     wanted: wanted.clone(),
                     server_wide: claimed.server_wide,
                     credential,
@@ -493,8 +494,13 @@ impl Gate {
             }
             Obtained::Nothing => {}
         }
+        // The body was shown meanwhile: resuming would release it undecided.
+        if hold.shown {
+            let headers = HeadersAre::Held;
+            return Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()));
+        }
         let operation = claimed.operation.as_ref();
-        let credential = admitted.sent.as_ref().map(|sent| &*sent.credential);
+        let credential = admitted.taken.as_ref().map(|taken| &*taken.credential);
         let effects = Effects {
             request_headers: self.request_edits(&admitted, operation, credential, worker),
             filter_state: told::in_filter_state(&admitted, operation, worker),
@@ -573,13 +579,18 @@ impl Gate {
         let Decided { admitted, wanted, id, held, .. } = &decided;
         let (wanted, id) = (wanted.as_ref(), id.as_ref());
         if !held {
-            swap::check_sent(admitted.sent.as_ref(), wanted, admitted, id, host)?;
-            return Ok(self.forward(decided, None, worker, host));
+            swap::check_sent(admitted.taken.as_ref(), wanted, admitted, id, host)?;
+            let credential = admitted.taken.as_ref().map(|taken| Rc::clone(&taken.credential));
+            return Ok(self.forward(decided, credential, worker, host));
+        }
+        let taken = admitted.taken.as_ref().filter(|taken| taken.is_for(wanted, host.now()));
+        if let Some(credential) = taken.map(|taken| Rc::clone(&taken.credential)) {
+            return Ok(self.forward(decided, Some(credential), worker, host));
         }
         match self.obtain(admitted, wanted, id, waited, worker, host)? {
             Obtained::Nothing => Ok(self.forward(decided, None, worker, host)),
             Obtained::Ready(credential) => {
-                Ok(self.forward(decided, Some(&credential), worker, host))
+                Ok(self.forward(decided, Some(credential), worker, host))
             }
             Obtained::Waits(wait) => {
                 let effects = wait_for(Wait::Credential(wait));
@@ -855,15 +866,15 @@ impl Gate {
     fn forward(
         &mut self,
         decided: Decided,
-        credential: Option<&Credential>,
+        credential: Option<Rc<Credential>>,
         worker: &Worker,
         host: &dyn Host,
     ) -> (State, Effects) {
         self.account.allow("allowed", host);
-        let Decided { admitted, operation, era, reading, held, .. } = decided;
+        let Decided { admitted, operation, era, reading, held, wanted, .. } = decided;
         let operation = operation.as_ref();
         let (request_headers, filter_state) = if held {
-            let edits = self.request_edits(&admitted, operation, credential, worker);
+            let edits = self.request_edits(&admitted, operation, credential.as_deref(), worker);
             (edits, told::in_filter_state(&admitted, operation, worker))
         } else {
             Default::default()
@@ -883,7 +894,8 @@ impl Gate {
             None => Relay::Pass,
         };
         let effects = Effects { request_headers, filter_state, ..go_on() };
-        (State::Forwarded { relay, owner, sessions }, effects)
+        let carried = wanted.map(|wanted| Carried::new(&wanted, credential));
+        (State::Forwarded { relay, owner, sessions, carried }, effects)
     }
 
     /// What the MCP server is told, after everything it must not see is taken away.
@@ -911,12 +923,14 @@ impl Gate {
         headers: &Headers,
         end: bool,
         from_upstream: &dyn Fn() -> bool,
-        worker: &Worker,
+        worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
         let status = headers.informative(":status").and_then(|status| status.parse::<u16>().ok());
-        let (relay, owner, sessions) = match state {
-            State::Forwarded { relay, owner, sessions } => (relay, owner, sessions),
+        let (relay, owner, sessions, carried) = match state {
+            State::Forwarded { relay, owner, sessions, carried } => {
+                (relay, owner, sessions, carried)
+            }
             state @ State::Answered => return Ok((state, go_on())),
             // The proxy's own to a request it did not let through to us.
             state @ State::Arriving if !from_upstream() => return Ok((state, go_on())),
@@ -934,11 +948,16 @@ impl Gate {
             // The MCP server answers a body it was not shown. A refusal may pass.
             state if status.is_some_and(|status| status >= 400) => {
                 self.account.note(|record| record.upstream_status = status);
+                let carried = state.taken().map(Carried::from);
+                if let Some(carried) = carried.as_ref().filter(|_| status == Some(401)) {
+                    return Err(carried.refused(worker, host));
+                }
                 let mut response_headers = self.response_edits(headers);
                 if headers.has(SESSION_HEADER) {
                     // Nobody is told a server's own session id.
                     response_headers.push(HeaderEdit::Remove(SESSION_HEADER.to_owned()));
                 }
+                response_headers.extend(carried.and_then(|_| swap::foreign_challenge(headers)));
                 return Ok((state, Effects { response_headers, ..go_on() }));
             }
             _ => {
@@ -949,6 +968,10 @@ impl Gate {
             }
         };
         self.account.note(|record| record.upstream_status = status);
+        let carried_there = carried.as_ref().filter(|_| from_upstream());
+        if let Some(carried) = carried_there.filter(|_| status == Some(401)) {
+            return Err(carried.refused(worker, host));
+        }
         let (relay, mut effects) = relay.on_headers(headers, end, from_upstream)?;
         let (session_edit, begun) = sessions.edit(headers, &owner, &worker.sessions, host)?;
         if let Some(id) = begun {
@@ -956,7 +979,9 @@ impl Gate {
         }
         effects.response_headers.extend(session_edit);
         effects.response_headers.extend(self.response_edits(headers));
-        Ok((State::Forwarded { relay, owner, sessions }, effects))
+        let challenge = carried_there.and_then(|_| swap::foreign_challenge(headers));
+        effects.response_headers.extend(challenge);
+        Ok((State::Forwarded { relay, owner, sessions, carried }, effects))
     }
 
     /// Whatever the response says in our name is forged; the decision id is ours.
@@ -982,7 +1007,9 @@ impl Gate {
         end: bool,
         host: &dyn Host,
     ) -> (State, Effects) {
-        let State::Forwarded { relay, owner, sessions } = state else { return (state, go_on()) };
+        let State::Forwarded { relay, owner, sessions, carried } = state else {
+            return (state, go_on());
+        };
         let (mut relay, result) = relay.on_body(body, end, host);
         if let Some(id) = relay.take_begun() {
             self.account.note(|record| record.session = Some(digest(id.as_bytes())));
@@ -998,7 +1025,7 @@ impl Gate {
                 })
             }
         };
-        (State::Forwarded { relay, owner, sessions }, effects)
+        (State::Forwarded { relay, owner, sessions, carried }, effects)
     }
 }
 
@@ -1022,6 +1049,16 @@ impl State {
             }
             State::AwaitingRelease { wait, .. } | State::AwaitingCredential { wait, .. } => {
                 Some(Wait::Credential(*wait))
+            }
+            _ => None,
+        }
+    }
+
+    /// The credential that left with the headers, while the body is not decided.
+    fn taken(&self) -> Option<&Taken> {
+        match self {
+            State::AwaitingBody { admitted, .. } | State::AwaitingWord { admitted, .. } => {
+                admitted.taken.as_ref()
             }
             _ => None,
         }

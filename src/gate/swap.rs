@@ -2,18 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use super::admitted::Admitted;
 use super::denials::exchange_denial;
-use super::headers::HeaderEdit;
+use super::headers::{HeaderEdit, Headers};
 use super::worker::Worker;
 use crate::audit;
-use crate::exchange::{Credential, Errand, ExchangeError, Origin, Outcome, Subject, Wanted};
+use crate::exchange::{
+    Credential, Errand, ExchangeError, ExchangeId, Origin, Outcome, Subject, Wanted,
+};
 use crate::host::Host;
 use crate::mcp::Id;
 use crate::policy::CredentialWanted;
 use crate::reply::{Code, Denial};
 use crate::token::Secret;
+
+/// RFC 9110 section 11.6.1.
+const CHALLENGE: &str = "www-authenticate";
 
 /// What became of a wish for a credential.
 pub(super) enum Obtained {
@@ -25,13 +31,60 @@ pub(super) enum Obtained {
     Waits(Errand),
 }
 
-/// A credential that left with the headers of a request whose body was not read.
-pub(super) struct Sent {
+/// A credential that was taken for what the headers of a request claim, before its body was read.
+/// It left with them, unless they are held after all.
+pub(super) struct Taken {
     /// What was wanted of it.
     pub(super) wanted: CredentialWanted,
     /// Whether it was taken for the whole server, because nobody knew the operation.
     pub(super) server_wide: bool,
     pub(super) credential: Rc<Credential>,
+}
+
+/// What an MCP server knows a request by, in place of the caller's token.
+pub(super) struct Carried {
+    /// Of which exchange; `None` where the cluster adds its own.
+    credential: Option<(ExchangeId, Rc<Credential>)>,
+}
+
+impl Carried {
+    pub(super) fn new(wanted: &CredentialWanted, credential: Option<Rc<Credential>>) -> Self {
+        Carried { credential: wanted.downstream.exchange.zip(credential) }
+    }
+
+    /// The MCP server does not take it (401). The caller cannot mend that: its own token never
+    /// was there, and was good enough here.
+    pub(super) fn refused(&self, worker: &mut Worker, host: &dyn Host) -> Denial {
+        if let Some((exchange, credential)) = &self.credential {
+            worker.exchanger.not_taken(*exchange, credential, host);
+        }
+        let code = Code::ExchangeFailed("exchange_credential_rejected");
+        Denial::new(code, "the server does not take the credential that is made for it")
+    }
+}
+
+impl From<&Taken> for Carried {
+    fn from(taken: &Taken) -> Self {
+        Carried::new(&taken.wanted, Some(Rc::clone(&taken.credential)))
+    }
+}
+
+/// The challenges of an MCP server are about a credential that the caller has never seen, and
+/// would send it to an authorization server that is not its own.
+pub(super) fn foreign_challenge(headers: &Headers) -> Option<HeaderEdit> {
+    headers.has(CHALLENGE).then(|| HeaderEdit::Remove(CHALLENGE.to_owned()))
+}
+
+impl Taken {
+    /// Whether it is what the operation takes, and still good.
+    pub(super) fn is_for(&self, wanted: Option<&CredentialWanted>, now: SystemTime) -> bool {
+        wanted.is_some_and(|wanted| {
+            Rc::ptr_eq(&self.wanted.downstream, &wanted.downstream)
+                && self.wanted.scopes == wanted.scopes
+                && self.credential.grants(&wanted.needs)
+                && self.credential.expires_at > now
+        })
+    }
 }
 
 /// Gets the credential that is wanted for a request, and says what to record of it.
@@ -91,7 +144,7 @@ pub(super) fn obtain(
 /// # Errors
 /// A denial when it is not.
 pub(super) fn check_sent(
-    sent: Option<&Sent>,
+    sent: Option<&Taken>,
     wanted: Option<&CredentialWanted>,
     admitted: &Admitted,
     id: Option<&Id>,
@@ -100,7 +153,7 @@ pub(super) fn check_sent(
     let wanted = wanted.filter(|wanted| wanted.downstream.exchange.is_some());
     let fits = match (sent, wanted) {
         (None, None) => true,
-        (Some(Sent { wanted: had, server_wide, credential }), Some(wanted)) => {
+        (Some(Taken { wanted: had, server_wide, credential }), Some(wanted)) => {
             let same_exchange = Rc::ptr_eq(&had.downstream, &wanted.downstream);
             let fits = had.scopes == wanted.scopes || (*server_wide && wanted.server_wide);
             if same_exchange && fits && !credential.grants(&wanted.needs) {

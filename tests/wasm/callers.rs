@@ -62,15 +62,23 @@ pub(crate) fn call_modern(vm: &Vm, other: Value, tool: &str) -> Stream {
 
 /// A call of revision 2026-07-28 whose headers claim to be of a tool, and that is of another.
 pub(crate) fn call_claiming(vm: &Vm, other: Value, claimed: &str, tool: &str) -> Stream {
-    let lines = with(post_as(vm, other), "mcp-protocol-version", "2026-07-28");
-    let lines = with(with(lines, "mcp-method", "tools/call"), "mcp-name", claimed);
+    send(vm, modern(post_as(vm, other), claimed), &modern_call_of(tool))
+}
+
+/// The lines of a revision 2026-07-28 request that claims to be a call of that tool.
+pub(crate) fn modern(lines: Lines, claimed: &str) -> Lines {
+    let lines = with(lines, "mcp-protocol-version", "2026-07-28");
+    with(with(lines, "mcp-method", "tools/call"), "mcp-name", claimed)
+}
+
+/// A call of a tool in revision 2026-07-28, of id 7.
+pub(crate) fn modern_call_of(tool: &str) -> String {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
     let params = json!({ "name": tool, "_meta": meta });
-    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
-    send(vm, lines, &body.to_string())
+    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params }).to_string()
 }
 
 /// The tools that a list shows to whoever has these claims. The server has [`TOOLS`].

@@ -17,7 +17,7 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 const ROUNDS: u64 = 1500;
 
 /// SplitMix64: good enough, and the same in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -28,15 +28,15 @@ impl Random {
         word ^ (word >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
-    fn chance(&mut self, one_in: usize) -> bool {
+    pub(crate) fn chance(&mut self, one_in: usize) -> bool {
         self.below(one_in) == 0
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
@@ -45,7 +45,7 @@ impl Random {
     }
 
     /// A few changes: bytes changed, removed, added, doubled, cut off.
-    fn mutate(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn mutate(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         for _ in 0..=self.below(3) {
             let at = self.below(bytes.len());
             match self.below(5) {

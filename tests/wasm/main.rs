@@ -17,6 +17,14 @@ mod configuration;
 mod delegation;
 mod documents;
 mod dpop;
+mod exchange;
+mod exchange_cache;
+mod exchange_faults;
+mod exchange_hostcalls;
+mod exchange_leaks;
+mod exchange_profiles;
+mod exchange_sharing;
+mod exchange_stream;
 mod fuzz_tables;
 #[expect(dead_code, reason = "the host offers more than the themes use so far")]
 mod host;

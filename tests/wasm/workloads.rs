@@ -10,8 +10,8 @@ use p256::ecdsa::signature::Signer as _;
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
 
-const ID: &str = "spiffe://corp.example/ns/agents/sa/planner";
-const HEADER: &str = "x-jwt-svid";
+pub(crate) const ID: &str = "spiffe://corp.example/ns/agents/sa/planner";
+pub(crate) const HEADER: &str = "x-jwt-svid";
 
 /// How long a bundle is used until it is fetched again.
 const REFRESH: Duration = Duration::from_secs(300);
@@ -27,12 +27,12 @@ fn svid_key(seed: u8) -> Value {
     json!({ "kty": "EC", "crv": "P-256", "kid": kid, "use": "jwt-svid", "x": x, "y": y })
 }
 
-fn bundle(seeds: &[u8]) -> String {
+pub(crate) fn bundle(seeds: &[u8]) -> String {
     let keys: Vec<Value> = seeds.iter().map(|seed| svid_key(*seed)).collect();
     json!({ "keys": keys, "spiffe_sequence": 1, "spiffe_refresh_hint": 300 }).to_string()
 }
 
-fn knowing(mode: &str) -> Value {
+pub(crate) fn knowing(mode: &str) -> Value {
     let mut document = inline(mode);
     document["workload_identity"] = json!({
         "trust_domains": { "corp.example": {
@@ -50,12 +50,12 @@ fn started(flag: HostFlag, mode: &str) -> Vm {
     vm
 }
 
-fn svid_claims(vm: &Vm) -> Value {
+pub(crate) fn svid_claims(vm: &Vm) -> Value {
     let now = vm.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     json!({ "sub": ID, "aud": ["https://mcp.example.com/mcp"], "exp": now + 3600, "iat": now })
 }
 
-fn mint(seed: u8, claims: &Value) -> String {
+pub(crate) fn mint(seed: u8, claims: &Value) -> String {
     let header = json!({ "alg": "ES256", "kid": format!("s{seed}"), "typ": "JWT" });
     let input = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
     let signature: p256::ecdsa::Signature = key(seed).sign(input.as_bytes());
