@@ -13,6 +13,9 @@ const TYPES = 'type.googleapis.com/envoy.extensions.filters.http';
 /** Tokens that Envoy's native JWT cache keeps. */
 const JWT_CACHE_SIZE = 1000;
 
+/** Connections that Envoy takes: those of all lanes, and of a crowd while those of the last one go. */
+const CONNECTIONS = 4000;
+
 /** A filter chain, the router left out as in all of these, with the Wasm module in `file`. */
 export function wasmChain(name, file) {
   return [{
@@ -123,6 +126,9 @@ export function bootstrap({ lanes, ports, clusters, admin }) {
   const rendered = renderBootstrap(readFileSync(BOOTSTRAPS.stream, 'utf8'), { ports: { admin }, accessLog: '/dev/null' });
   const [listener] = rendered.static_resources.listeners;
   const [cluster] = rendered.static_resources.clusters;
+  for (const { typed_config: monitor } of rendered.overload_manager.resource_monitors) {
+    if ('max_active_downstream_connections' in monitor) monitor.max_active_downstream_connections = CONNECTIONS;
+  }
   return {
     ...rendered,
     static_resources: {

@@ -57,8 +57,8 @@ async function checkRefusal({ id, request, enforces = false }, port) {
 }
 
 /**
- * One lane in one round, all its requests at once. Their connections are there for so long only: a
- * listener takes a bounded number of them.
+ * One lane in one round, all its requests at once. Their connections are there for so long only, so
+ * that other lanes do not pay for them.
  */
 async function crowded(lane, port, envoy) {
   const client = await Client.open(port, lane.crowd);

@@ -15,7 +15,8 @@ import { SECRET } from '../../examples/demo/idp/clients.mjs';
 import { failWith, recover, requests } from '../../examples/demo/lib/admin.mjs';
 import { DEMO, PYTHON } from '../../examples/demo/lib/paths.mjs';
 import {
-  LEGACY, MATRIX, MODERN, MODES, eventually, injectCredential, jose, openSession, resultText, rpcMessage, sleep, startFleet, whoami,
+  LEGACY, MATRIX, MODERN, MODES, addTlsCluster, eventually, injectCredential, jose, openSession, resultText, rpcMessage, sleep,
+  startFleet, whoami,
 } from './support.mjs';
 import { visit } from '../clients/sdk-v1.mjs';
 
@@ -274,6 +275,14 @@ describe('who we are to the OAuth server', async () => {
         name: 'a credential that Envoy adds',
         configure: exchanging({ client: { method: 'injected' } }),
         edit: (bootstrap) => injectCredential(bootstrap, CLIENT),
+        environment: {},
+      },
+      {
+        name: 'rfc8705_2: the certificate of the connection',
+        configure: exchanging({
+          client: { method: 'tls_client_auth', client_id: `${CLIENT}-mtls` }, uri: 'https://127.0.0.1/token', cluster: 'idp_tls',
+        }),
+        edit: addTlsCluster,
         environment: {},
       },
       { name: 'rfc8693_2_1: with a token of our own as the actor', configure: exchanging({ actor }) },

@@ -306,7 +306,7 @@ export async function connectionsByWorker(stack) {
 
 /**
  * Adds the cluster `name`, which is like that of the OAuth server, with an endpoint at each of
- * `ports`.
+ * `ports`; returns it.
  */
 export function addCluster({ static_resources: { clusters } }, name, ...ports) {
   const cluster = structuredClone(clusters.find((known) => known.name === 'idp'));
@@ -318,6 +318,29 @@ export function addCluster({ static_resources: { clusters } }, name, ...ports) {
     }],
   };
   clusters.push(cluster);
+  return cluster;
+}
+
+/**
+ * Adds the cluster `idp_tls`, the OAuth server's listener with TLS, where Envoy shows the
+ * certificate `client`.
+ */
+export function addTlsCluster(bootstrap, { tlsTokenEndpoint, certificates }) {
+  const { hostname, port } = new URL(tlsTokenEndpoint);
+  const { cert, key } = certificates.files('client');
+  addCluster(bootstrap, 'idp_tls', Number(port)).transport_socket = {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+      common_tls_context: {
+        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
+        validation_context: {
+          trusted_ca: { filename: certificates.caFile },
+          match_typed_subject_alt_names: [{ san_type: 'IP_ADDRESS', matcher: { exact: hostname } }],
+        },
+      },
+    },
+  };
 }
 
 /** Has Envoy add the credential of `client` to what goes to the OAuth server: the filter never has it. */

@@ -94,7 +94,8 @@ function addTlsListener(bootstrap, { port, certificates }) {
  * - `directory`: for the rendered bootstrap, Envoy's log and the access log
  * - `bootstrap`: file to use instead of the checked-in one of the mode
  * - `wasm`, `configure`, `environment`, `edit`: see `renderBootstrap`; `configure` also gets
- *   `{ origin, tlsOrigin }`, and `environment` may be a function of `backends`
+ *   `{ origin, tlsOrigin }`, `edit` also `backends`, and `environment` may be a function of
+ *   `backends`
  * - `machines`: whether the machine clients of the OAuth server may do what users may
  * - `tlsPort`: of the listener `mcp_tls`; without it there is none
  * - `logLevel`: of the filter's own lines in Envoy's log
@@ -126,7 +127,7 @@ export async function startEnvoy({
     },
     environment: typeof environment === 'function' ? environment(backends) : environment,
     tls: tlsPort && { port: tlsPort, certificates: backends.certificates },
-    edit,
+    edit: (bootstrap) => edit?.(bootstrap, backends),
   });
   const file = join(directory, `envoy.${mode}.json`);
   writeFileSync(file, JSON.stringify(rendered, null, 2));
