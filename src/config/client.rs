@@ -6,7 +6,7 @@ use rsa::pkcs1::RsaPrivateKeyRef;
 use super::compile::Notes;
 use super::document::{Client, ClientMethod, FromEnvironment};
 use super::secrets::{Secrets, Value};
-use crate::token::{Algorithm, ClientAuthentication, Secret, SigningKey};
+use crate::token::{Algorithm, CertificateDigest, ClientAuthentication, Secret, SigningKey};
 
 /// Fewest bytes of an RSA modulus (RFC 7518 section 3.3: 2048 bits).
 const MIN_RSA_MODULUS: usize = 256;
@@ -32,9 +32,10 @@ pub(super) fn compile(
     let (method, used): (&str, &[&str]) = match client.method {
         ClientMethod::ClientSecretBasic => ("client_secret_basic", &["client_id", "client_secret"]),
         ClientMethod::ClientSecretPost => ("client_secret_post", &["client_id", "client_secret"]),
-        ClientMethod::PrivateKeyJwt => {
-            ("private_key_jwt", &["client_id", "key", "algorithm", "key_id", "audience"])
-        }
+        ClientMethod::PrivateKeyJwt => (
+            "private_key_jwt",
+            &["client_id", "key", "algorithm", "key_id", "certificate_sha256", "audience"],
+        ),
         ClientMethod::TlsClientAuth => ("tls_client_auth", &["client_id"]),
         ClientMethod::Injected => ("injected", &[]),
     };
@@ -44,10 +45,12 @@ pub(super) fn compile(
         ("key", client.key.is_some()),
         ("algorithm", client.algorithm.is_some()),
         ("key_id", client.key_id.is_some()),
+        ("certificate_sha256", client.certificate_sha256.is_some()),
         ("audience", client.audience.is_some()),
     ];
     notes.only_for(path, &given, used, &format!("with `{method}`"));
-    let needed = used.iter().filter(|member| !["key_id", "audience"].contains(*member));
+    let optional = ["key_id", "certificate_sha256", "audience"];
+    let needed = used.iter().filter(|member| !optional.contains(*member));
     for member in needed {
         if given.contains(&(*member, false)) {
             notes.problem(format!("{path}.{member}"), format!("`{method}` needs it"));
@@ -70,9 +73,17 @@ pub(super) fn compile(
     let secret = client.client_secret.and_then(|reference| {
         client_secret(notes, &format!("{path}.client_secret"), &reference, secrets)
     });
+    let certificate = client.certificate_sha256.and_then(|text| {
+        let digest = fingerprint(&text);
+        if digest.is_none() {
+            let message = "is no SHA-256 fingerprint: 32 bytes in hexadecimal, with `:` between all of them or none";
+            notes.problem(format!("{path}.certificate_sha256"), message);
+        }
+        digest
+    });
     let key = client.key.zip(client.algorithm).and_then(|(reference, algorithm)| {
         let pkcs8 = private_key(notes, path, &reference, algorithm, secrets)?;
-        Some(SigningKey { algorithm, key_id: client.key_id, pkcs8 })
+        Some(SigningKey { algorithm, key_id: client.key_id, certificate, pkcs8 })
     });
     let client_id = client.client_id?;
     Some(match client.method {
@@ -112,6 +123,16 @@ fn client_secret(
         #[cfg(not(target_arch = "wasm32"))]
         Value::Assumed => Some(Secret::new(String::new())),
     }
+}
+
+/// A certificate's, as OpenSSL prints it.
+fn fingerprint(text: &str) -> Option<CertificateDigest> {
+    if !text.contains(':') {
+        return CertificateDigest::from_hex(text);
+    }
+    let pairs: Vec<&str> = text.split(':').collect();
+    let is_separated = pairs.iter().all(|pair| pair.len() == 2);
+    CertificateDigest::from_hex(&pairs.concat()).filter(|_| is_separated)
 }
 
 /// The DER of a key that the host can sign with.

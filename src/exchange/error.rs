@@ -19,7 +19,8 @@ pub enum ExchangeError {
     #[error("the authorization server's answer is not acceptable: {0}")]
     Unusable(Flaw),
     /// The authorization server does not take us as its client, or not for this grant
-    /// (`invalid_client`, `unauthorized_client`, `unsupported_grant_type`, 401). The operator's.
+    /// (`invalid_client`, `unauthorized_client`, `unsupported_grant_type`, 401), or does not give
+    /// us a token of our own. The operator's.
     #[error("the authorization server does not take the filter as its client")]
     ClientRejected,
     /// It does not know the target, or gives nobody a token for it (`invalid_target`, RFC 8693
@@ -27,8 +28,8 @@ pub enum ExchangeError {
     #[error("the authorization server gives no token for the target")]
     TargetRejected,
     /// It says that the request is wrong (`invalid_request`, or an error we do not know). The
-    /// operator's, most likely; RFC 8693 section 2.2.2 also has it for tokens that are not
-    /// acceptable.
+    /// operator's, most likely: the caller's token was verified, though RFC 8693 section 2.2.2
+    /// has it for tokens too.
     #[error("the authorization server refused the request")]
     RequestRejected,
     /// It does not give the scopes that the operation takes (`invalid_scope`, or a narrower
@@ -65,6 +66,11 @@ pub enum ExchangeError {
     /// The request did not bring the actor's token that the exchange takes.
     #[error("the request brought no token of the actor")]
     NoActor,
+    /// It says that the request is wrong (`invalid_request`), which had a token of the agent's
+    /// that nobody here has verified: RFC 8693 section 2.2.2 has it for tokens that are not
+    /// acceptable. The agent's, most likely.
+    #[error("the authorization server refused the request with the agent's token")]
+    ActorRejected,
     /// More is asked for than the bounds of a worker take.
     #[error("too many exchanges are wanted")]
     Overloaded,
@@ -128,6 +134,7 @@ impl ExchangeError {
             ExchangeError::NotLinked { .. } => "account_not_linked",
             ExchangeError::NoUser => "exchange_user_missing",
             ExchangeError::NoActor => "exchange_actor_missing",
+            ExchangeError::ActorRejected => "exchange_actor_rejected",
             ExchangeError::Overloaded => "overloaded",
         }
     }

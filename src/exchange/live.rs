@@ -123,7 +123,7 @@ impl LiveExchange {
         let mut run = self.queue.answered(id)?;
         let now = host.now();
         let mut settled = Vec::new();
-        match (run.step, self.protocol.read(run.step, &run.wish, answer, now)) {
+        match (run.step, self.protocol.read(run.step, &run.wish, &run.gained, answer, now)) {
             (Step::Exchange, Ok(Gain::Assertion(assertion))) => {
                 run.step = Step::Redeem;
                 run.gained.assertion = Some(assertion);

@@ -28,6 +28,7 @@ pub(super) trait Protocol: fmt::Debug {
         &self,
         step: Step,
         wish: &Wish,
+        gained: &Gained,
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError>;
@@ -60,9 +61,10 @@ impl Protocol for Profile {
         &self,
         step: Step,
         wish: &Wish,
+        gained: &Gained,
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
-        self.read(step, wish, answer, now)
+        self.read(step, wish, gained, answer, now)
     }
 }

@@ -25,7 +25,15 @@ pub(super) struct Gained {
     /// Our own token, for `actor_token`.
     pub(super) actor: Option<Secret>,
     /// The first authorization server's assertion, for the second one.
-    pub(super) assertion: Option<Secret>,
+    pub(super) assertion: Option<Assertion>,
+}
+
+/// Who the user is, as the first authorization server asserts it.
+pub(super) struct Assertion {
+    /// The JWT.
+    pub(super) token: Secret,
+    /// The scopes that it is for; `None` where nobody says it.
+    pub(super) granted: Option<BTreeSet<String>>,
 }
 
 impl From<&Wanted<'_>> for Wish {

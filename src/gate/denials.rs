@@ -187,6 +187,9 @@ pub(super) fn exchange_denial(
         ExchangeError::NoActor => {
             told(Code::ExchangeRefused(error.code()), "This takes a token of the agent")
         }
+        ExchangeError::ActorRejected => {
+            told(Code::ExchangeRefused(error.code()), "The agent's token was not taken")
+        }
         ExchangeError::SubjectRejected => denied(Code::TokenInvalid(error.code())).with_challenge(
             challenge(&admitted.arrival.server, Some(ChallengeError::InvalidToken)),
         ),

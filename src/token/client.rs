@@ -9,6 +9,7 @@ use form_urlencoded::{Serializer, byte_serialize};
 use serde_json::json;
 
 use super::algorithm::Algorithm;
+use super::confirmation::CertificateDigest;
 use super::secret::Secret;
 use super::signature;
 use crate::host::{Callout, Host, HostError};
@@ -62,6 +63,9 @@ pub struct SigningKey {
     pub algorithm: Algorithm,
     /// `kid` of the assertion.
     pub key_id: Option<String>,
+    /// `x5t#S256` of the assertion: the certificate of the key, by which Microsoft Entra ID knows
+    /// it (Microsoft identity platform, "Certificate credentials").
+    pub certificate: Option<CertificateDigest>,
     /// DER `PrivateKeyInfo` (PKCS #8).
     pub pkcs8: Vec<u8>,
 }
@@ -71,6 +75,7 @@ impl fmt::Debug for SigningKey {
         f.debug_struct("SigningKey")
             .field("algorithm", &self.algorithm)
             .field("key_id", &self.key_id)
+            .field("certificate", &self.certificate)
             .finish_non_exhaustive()
     }
 }
@@ -149,8 +154,11 @@ fn assertion(
 ) -> Result<String, HostError> {
     let now = host.now().duration_since(SystemTime::UNIX_EPOCH).map_err(|_| HostError)?;
     let mut header = json!({ "alg": key.algorithm.as_str(), "typ": "JWT" });
-    if let (Some(members), Some(kid)) = (header.as_object_mut(), &key.key_id) {
-        members.insert("kid".to_owned(), json!(kid));
+    let certificate = key.certificate.as_ref().map(CertificateDigest::encoded);
+    for (name, value) in [("kid", key.key_id.clone()), ("x5t#S256", certificate)] {
+        if let (Some(members), Some(value)) = (header.as_object_mut(), value) {
+            members.insert(name.to_owned(), json!(value));
+        }
     }
     let claims = json!({
         "iss": client_id,

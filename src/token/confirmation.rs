@@ -39,8 +39,13 @@ impl CertificateDigest {
         parse(text).map(CertificateDigest)
     }
 
+    /// In base64url without padding, as `x5t#S256` has it.
+    pub(super) fn encoded(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
     /// Reads 64 hexadecimal digits, as Envoy has them.
-    pub(super) fn from_hex(text: &str) -> Option<Self> {
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
         let digit = |byte: u8| char::from(byte).to_digit(16);
         let byte = |&[high, low]: &[u8; 2]| u8::try_from(digit(high)? << 4 | digit(low)?).ok();

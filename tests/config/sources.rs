@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use countersign::token::{
-    Algorithm, ClaimPath, ClientAuthentication, Identifier, IntrospectedTokens, KeySource, Source,
-    TokenType,
+    Algorithm, CertificateDigest, ClaimPath, ClientAuthentication, Identifier, IntrospectedTokens,
+    KeySource, Source, TokenType,
 };
 use jwt_simple::algorithms::ES384KeyPair;
 use serde_json::{Value, json};
@@ -180,8 +180,49 @@ fn each_client_authentication_takes_its_own_members() {
     assert!(matches!(
         authentication(key),
         ClientAuthentication::PrivateKeyJwt { audience, key, .. }
-            if audience == "https://idp.example.com/token" && key.key_id.is_none()
+            if audience == "https://idp.example.com/token"
+                && key.key_id.is_none() && key.certificate.is_none()
     ));
+}
+
+/// As `openssl x509 -fingerprint -sha256` prints it.
+#[test]
+fn certificates_of_clients_are_named_by_their_fingerprint() {
+    let client = |fingerprint: &str| {
+        json!({
+            "method": "private_key_jwt", "client_id": "a", "key": { "env": "PARTNER_KEY" },
+            "algorithm": "ES256", "certificate_sha256": fingerprint
+        })
+    };
+    let colons = vec!["aB"; 32].join(":");
+    for good in ["Ab".repeat(32), colons.clone()] {
+        let ClientAuthentication::PrivateKeyJwt { key, .. } = authentication(client(&good)) else {
+            panic!("it is one")
+        };
+        assert_eq!(key.certificate, Some(CertificateDigest([0xab; 32])), "{good}");
+    }
+    for bad in [
+        String::new(),
+        "ab".repeat(31),
+        "ab".repeat(33),
+        "ag".repeat(32),
+        format!("{colons}:"),
+        format!(":{colons}"),
+        format!("{colons}:ab"),
+        vec!["ab"; 31].join(":"),
+        vec!["abab"; 16].join(":"),
+        format!("a:bab:{}", vec!["ab"; 30].join(":")),
+        colons.replacen(':', "", 1),
+        colons.replace(':', " "),
+        format!("sha256 Fingerprint={colons}"),
+        format!("{colons}\n"),
+        "é".repeat(32),
+    ] {
+        let problems =
+            load_value(&edited(full(), CLIENT, Some(client(&bad)))).map(drop).unwrap_err();
+        let reason = "issuers.corp.introspection.client.certificate_sha256: is no SHA-256 fingerprint: 32 bytes in hexadecimal, with `:` between all of them or none";
+        assert_eq!(problems.lines().filter(|line| line.contains(reason)).count(), 1, "{bad}");
+    }
 }
 
 #[test]
@@ -539,7 +580,8 @@ fn what_is_wrong_with_introspection_is_told() {
             CLIENT,
             client(json!({
                 "method": "injected", "client_id": "a", "client_secret": { "env": "CORP_SECRET" },
-                "key": { "env": "PARTNER_KEY" }, "algorithm": "ES256", "key_id": "a", "audience": "a"
+                "key": { "env": "PARTNER_KEY" }, "algorithm": "ES256", "key_id": "a",
+                "certificate_sha256": "a", "audience": "a"
             })),
             &[
                 "issuers.corp.introspection.client.client_id: is of no use with `injected`; leave it out",
@@ -547,6 +589,7 @@ fn what_is_wrong_with_introspection_is_told() {
                 "issuers.corp.introspection.client.key: is of no use with `injected`; leave it out",
                 "issuers.corp.introspection.client.algorithm: is of no use with `injected`; leave it out",
                 "issuers.corp.introspection.client.key_id: is of no use with `injected`; leave it out",
+                "issuers.corp.introspection.client.certificate_sha256: is of no use with `injected`; leave it out",
                 "issuers.corp.introspection.client.audience: is of no use with `injected`; leave it out",
             ],
         ),

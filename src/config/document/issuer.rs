@@ -232,6 +232,10 @@ pub(crate) struct Client {
     pub(crate) algorithm: Option<Algorithm>,
     /// `kid` of the key, where the authorization server wants one; for `private_key_jwt`.
     pub(crate) key_id: Option<String>,
+    /// SHA-256 of the certificate of the key, as `openssl x509 -noout -fingerprint -sha256` prints
+    /// it, where the authorization server knows the key by that (Microsoft Entra ID): `x5t#S256`
+    /// of the assertion; for `private_key_jwt`.
+    pub(crate) certificate_sha256: Option<String>,
     /// `aud` of the assertion, for `private_key_jwt`: what the authorization server knows itself
     /// as, mostly its issuer identifier. Default for `introspection`: `issuer`; for `then`: the
     /// `audience` of the exchange. In `client` of an exchange it is needed; where `uri` there

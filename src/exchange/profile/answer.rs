@@ -63,12 +63,13 @@ pub(super) enum TokenUse {
     Other,
 }
 
-/// What a request grants a token for: who is to blame when the authorization server does not
-/// take it (`invalid_grant`).
+/// What a request grants a token for: who is to blame when the authorization server refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grant {
     /// The caller's token.
     Subject,
+    /// The same, with one of the agent's that nobody here has verified.
+    SubjectAndAgent,
     /// Who we are.
     Client,
     /// The assertion of another authorization server.
@@ -151,35 +152,43 @@ fn refused(answer: &CalloutAnswer, status: u16, grant: Grant) -> ExchangeError {
         "invalid_client" | "unauthorized_client" | "unsupported_grant_type" => {
             ExchangeError::ClientRejected
         }
-        "invalid_target" => ExchangeError::TargetRejected,
-        "invalid_scope" => ExchangeError::ScopeRefused,
+        // Auth0 has it for a wrong secret.
+        "access_denied" if status == 401 => ExchangeError::ClientRejected,
+        // What we ask for ourselves, nobody is refused but us.
+        "access_denied" | "invalid_scope" if grant == Grant::Client => {
+            ExchangeError::ClientRejected
+        }
         "access_denied" => ExchangeError::Denied,
+        "invalid_scope" => ExchangeError::ScopeRefused,
+        "invalid_target" => ExchangeError::TargetRejected,
         "temporarily_unavailable" | "server_error" => unavailable("it refused for now", answer),
         "interaction_required"
         | "login_required"
         | "consent_required"
         | "insufficient_user_authentication" => needs_interaction(grant, claims()),
-        "invalid_grant" => {
+        // The second is what Auth0 says of a subject token, with status 401.
+        "invalid_grant" | "invalid_token" => {
             let is_interaction = member("suberror").is_some_and(|s| INTERACTIONS.contains(&s));
             let claims = claims();
             if is_interaction || claims.is_some() {
                 return needs_interaction(grant, claims);
             }
             match grant {
-                Grant::Subject => ExchangeError::SubjectRejected,
+                Grant::Subject | Grant::SubjectAndAgent => ExchangeError::SubjectRejected,
                 Grant::Client => ExchangeError::ClientRejected,
                 // What the caller sent was good enough for who asserts it.
                 Grant::Assertion => ExchangeError::Denied,
             }
         }
         _ if status == 401 => ExchangeError::ClientRejected,
+        "invalid_request" if grant == Grant::SubjectAndAgent => ExchangeError::ActorRejected,
         _ => ExchangeError::RequestRejected,
     }
 }
 
 fn needs_interaction(grant: Grant, claims: Option<Rc<str>>) -> ExchangeError {
     match grant {
-        Grant::Subject => ExchangeError::InteractionRequired { claims },
+        Grant::Subject | Grant::SubjectAndAgent => ExchangeError::InteractionRequired { claims },
         // There is nobody to interact with.
         Grant::Client => ExchangeError::ClientRejected,
         // The caller's client cannot ask its own authorization server for these.
@@ -205,6 +214,7 @@ fn body(answer: &CalloutAnswer) -> Result<&[u8], Flaw> {
     if !essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON)) {
         return Err(Flaw::Malformed);
     }
+    // An empty body is there: one that is not was too large for the host to hand over.
     answer.body.as_deref().filter(|body| body.len() <= MAX_ANSWER).ok_or(Flaw::TooLarge)
 }
 

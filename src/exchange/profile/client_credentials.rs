@@ -42,7 +42,7 @@ pub(super) fn read(
     let demands = Demands {
         kind: Kind::AccessTokenIfSaid,
         expected,
-        width: Width::Within { asked, otherwise: None },
+        width: Width::asked(asked, None),
         actors: None,
         same_subject: false,
     };

@@ -2,7 +2,6 @@
 //! draft-ietf-oauth-identity-assertion-authz-grant): the first asserts who the user is, the
 //! second issues the token.
 
-use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::Gain;
@@ -10,10 +9,10 @@ use super::answer::{self, Grant, TokenUse};
 use super::form::{Form, JWT_BEARER, TOKEN_EXCHANGE};
 use super::judgement::{Demands, Kind, expiry, judge, refuse_own};
 use super::width::Width;
-use crate::exchange::wish::{Gained, Wish};
+use crate::exchange::wish::{Assertion, Gained, Wish};
 use crate::exchange::{ExchangeError, Flaw, IdentityChaining, TokenType};
 use crate::host::{Callout, CalloutAnswer, Host, HostError};
-use crate::token::{IssuedJwt, Secret};
+use crate::token::IssuedJwt;
 
 /// `typ` of identity assertions (draft-ietf-oauth-identity-assertion-authz-grant), as a media type.
 const ID_JAG: &str = "application/oauth-id-jag+jwt";
@@ -50,43 +49,44 @@ impl IdentityChaining {
             }
             let jwt = IssuedJwt::read(response.token.reveal()).map_err(|_| Flaw::NotJwt)?;
             self.check_assertion(&jwt)?;
-            let asked = &wish.scopes;
-            let width = Width::Within { asked, otherwise: Some(&wish.claims.scopes) };
-            width.granted(&response, jwt.scopes.as_ref())?;
-            expiry(response.expires_in, Some(&jwt), now)
+            expiry(response.expires_in, Some(&jwt), now)?;
+            let width = Width::asked(&wish.scopes, Some(&wish.claims.scopes));
+            width.granted(&response, jwt.scopes.as_ref())
         };
-        judged().map_err(ExchangeError::Unusable)?;
-        Ok(Gain::Assertion(response.token))
+        let granted = judged().map_err(ExchangeError::Unusable)?;
+        Ok(Gain::Assertion(Assertion { token: response.token, granted }))
     }
 
     /// Shows it to the second one (RFC 7523 section 2.1). An identity assertion says itself for
-    /// which scopes it is; of another JWT the request does.
+    /// which scopes it is; of another JWT the request does, and asks for no others than it is for.
     pub(super) fn request_token(
         &self,
-        wish: &Wish,
         gained: &Gained,
         host: &dyn Host,
     ) -> Result<Callout, HostError> {
-        let assertion = gained.assertion.as_ref().map(Secret::reveal).ok_or(HostError)?;
-        let nothing = BTreeSet::new();
-        let scopes = if self.assertion == TokenType::IdJag { &nothing } else { &wish.scopes };
+        let assertion = gained.assertion.as_ref().ok_or(HostError)?;
+        let scopes = assertion.granted.as_ref().filter(|_| self.assertion != TokenType::IdJag);
         Form::new(JWT_BEARER)
-            .with("assertion", assertion)
+            .with("assertion", assertion.token.reveal())
             .with_target(&self.second_target)
-            .with_scopes(scopes)
+            .with_scopes(scopes.into_iter().flatten())
             .post(&self.second, host)
     }
 
+    /// What it grants is no more than the assertion is for, and all of that where it does not
+    /// say it.
     pub(super) fn read_token(
         &self,
         wish: &Wish,
+        gained: &Gained,
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
+        let asserted = gained.assertion.as_ref().and_then(|assertion| assertion.granted.as_ref());
         let demands = Demands {
             kind: Kind::AccessTokenIfSaid,
             expected: &self.expected,
-            width: Width::Within { asked: &wish.scopes, otherwise: Some(&wish.claims.scopes) },
+            width: Width::Within { asked: asserted, otherwise: Some(&wish.claims.scopes) },
             actors: None,
             same_subject: true,
         };

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::{TokenResponse, TokenUse};
@@ -89,14 +91,19 @@ pub(super) fn judge(
     Ok(Credential { scheme, granted, expires_at, id: hex(&id), token: response.token })
 }
 
-/// Refuses what came with the request: none of it goes on, not even as a part of another token.
+/// Refuses what came with the request: none of it goes on, not even as a part of another token or
+/// of what a segment of it says (RFC 7515 section 3.1).
 ///
 /// # Errors
 /// [`Flaw::Unchanged`]
 pub(super) fn refuse_own(token: &str, wish: &Wish) -> Result<(), Flaw> {
     let svid = wish.jwt_svid.as_ref().map(|(token, _)| token);
     let own = [Some(&wish.token), svid, wish.agent_token.as_ref()];
-    let has = |own: &str| !own.is_empty() && token.contains(own);
+    let decoded = token
+        .split('.')
+        .filter_map(|segment| String::from_utf8(URL_SAFE_NO_PAD.decode(segment).ok()?).ok());
+    let texts: Vec<String> = decoded.chain([token.to_owned()]).collect();
+    let has = |own: &str| !own.is_empty() && texts.iter().any(|text| text.contains(own));
     if own.into_iter().flatten().any(|own| has(own.reveal())) {
         return Err(Flaw::Unchanged);
     }
@@ -164,7 +171,8 @@ fn check_jwt(
     if !jwt.audiences.iter().any(|audience| audiences.contains(audience)) {
         return Err(Flaw::Audience);
     }
-    let is_of_issuer = jwt.issuer.as_deref() == Some(wish.claims.issuer_url.as_str());
+    // Who does not name its issuer may be the caller's (RFC 9068 section 2.2 requires it).
+    let is_of_issuer = jwt.issuer.as_ref().is_none_or(|issuer| *issuer == wish.claims.issuer_url);
     if demands.same_subject && is_of_issuer && jwt.subject != subject(wish) {
         return Err(Flaw::Subject);
     }

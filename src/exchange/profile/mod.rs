@@ -15,10 +15,9 @@ mod width;
 
 use std::time::SystemTime;
 
-use super::wish::{Gained, Wish};
+use super::wish::{Assertion, Gained, Wish};
 use super::{ActorToken, Credential, ExchangeError, Flaw, Profile, TokenExchange, Wanted};
 use crate::host::{Callout, CalloutAnswer, Host, HostError};
-use crate::token::Secret;
 
 /// One request on the way to a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub(super) enum Gain {
     /// The credential.
     Credential(Credential),
     /// The assertion for the second authorization server.
-    Assertion(Secret),
+    Assertion(Assertion),
 }
 
 /// What the answer to a wish depends on besides its exchange and scopes: two wishes that have
@@ -108,14 +107,15 @@ impl Profile {
                 profile.request_assertion(wish, host)
             }
             (Profile::IdentityChaining(profile), Step::Redeem) => {
-                profile.request_token(wish, gained, host)
+                profile.request_token(gained, host)
             }
             (Profile::ClientCredentials(profile), Step::Exchange) => profile.request(wish, host),
             _ => Err(HostError),
         }
     }
 
-    /// Reads and judges the answer to a step. That to [`Step::Actor`] is a credential too.
+    /// Reads and judges the answer to a step, which was asked with what was gained before. That
+    /// to [`Step::Actor`] is a credential too.
     ///
     /// # Errors
     /// [`ExchangeError`].
@@ -123,6 +123,7 @@ impl Profile {
         &self,
         step: Step,
         wish: &Wish,
+        gained: &Gained,
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
@@ -135,7 +136,7 @@ impl Profile {
                 profile.read_assertion(wish, answer, now)
             }
             (Profile::IdentityChaining(profile), Step::Redeem) => {
-                profile.read_token(wish, answer, now)
+                profile.read_token(wish, gained, answer, now)
             }
             (Profile::ClientCredentials(profile), Step::Exchange) => {
                 profile.read(wish, answer, now)

@@ -29,7 +29,7 @@ use crate::exchange::{
 use crate::host::fake::START;
 use crate::token::{
     AccessToken, AgentClaims, ClientAuthentication, Confirmation, Consent, ContextClaims, IssuerId,
-    SpiffeId, SubjectKind, TokenDigest, Verified,
+    Secret, SpiffeId, SubjectKind, TokenDigest, Verified,
 };
 
 const ISSUER: &str = "https://idp.example";
@@ -259,10 +259,27 @@ fn read(profile: &Profile, request: &Request, answer: &CalloutAnswer) -> Outcome
 type Outcome = Result<Credential, ExchangeError>;
 
 fn read_step(profile: &Profile, step: Step, request: &Request, answer: &CalloutAnswer) -> Outcome {
-    match profile.read(step, &request.wish(), answer, now())? {
+    read_after(profile, step, request, &Gained::default(), answer)
+}
+
+/// The same of a step before which something was gained.
+fn read_after(
+    profile: &Profile,
+    step: Step,
+    request: &Request,
+    gained: &Gained,
+    answer: &CalloutAnswer,
+) -> Outcome {
+    match profile.read(step, &request.wish(), gained, answer, now())? {
         Gain::Credential(credential) => Ok(credential),
         Gain::Assertion(_) => panic!("an assertion is no credential"),
     }
+}
+
+/// An assertion for these scopes.
+fn gained_assertion(token: &str, scopes: Option<&[&str]>) -> Gained {
+    let token = Secret::new(token.to_owned());
+    Gained { actor: None, assertion: Some(Assertion { token, granted: scopes.map(set) }) }
 }
 
 /// The same of an answer that is a token response.

@@ -85,11 +85,15 @@ impl TokenExchange {
         let demands = Demands {
             kind: self.requested_token_type.map_or(Kind::AccessToken, Kind::Exactly),
             expected: &self.expected,
-            width: Width::Within { asked: &wish.scopes, otherwise: Some(&wish.claims.scopes) },
+            width: Width::asked(&wish.scopes, Some(&wish.claims.scopes)),
             actors: self.actor.as_ref().map(|actor| self.actors(actor, wish)),
             same_subject: true,
         };
-        let response = answer::read(answer, Grant::Subject)?;
+        let grant = match self.actor {
+            Some(ActorToken::Agent { .. }) => Grant::SubjectAndAgent,
+            None | Some(ActorToken::Own { .. } | ActorToken::JwtSvid) => Grant::Subject,
+        };
+        let response = answer::read(answer, grant)?;
         judge(response, &demands, wish, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
     }
 

@@ -10,8 +10,8 @@ use crate::exchange::Flaw;
 pub(super) enum Width<'w> {
     /// No more than was asked for.
     Within {
-        /// What was asked for.
-        asked: &'w BTreeSet<String>,
+        /// What was asked for; `None` where that is what the authorization server thinks fit.
+        asked: Option<&'w BTreeSet<String>>,
         /// The most where nothing was.
         otherwise: Option<&'w BTreeSet<String>>,
     },
@@ -29,7 +29,16 @@ pub(super) enum Width<'w> {
 /// "The .default scope").
 const DEFAULT: &str = ".default";
 
-impl Width<'_> {
+impl<'w> Width<'w> {
+    /// Within what was asked for by `scope`, which is left out where there is none.
+    pub(super) fn asked(
+        scopes: &'w BTreeSet<String>,
+        otherwise: Option<&'w BTreeSet<String>>,
+    ) -> Self {
+        let asked = Some(scopes).filter(|scopes| !scopes.is_empty());
+        Width::Within { asked, otherwise }
+    }
+
     /// What is granted, by the answer and by the token itself, which may have less: `None` where
     /// nobody says it and nothing was asked for.
     ///
@@ -42,9 +51,8 @@ impl Width<'_> {
     ) -> Result<Option<BTreeSet<String>>, Flaw> {
         match self {
             Width::Within { asked, otherwise } => {
-                let limit = if asked.is_empty() { otherwise } else { Some(asked) };
-                let said = within(response.scopes()?, limit)?;
-                let said = said.or_else(|| (!asked.is_empty()).then(|| asked.clone()));
+                let limit = asked.or(otherwise);
+                let said = within(response.scopes()?, limit)?.or_else(|| asked.cloned());
                 let carried = within(carried.cloned(), said.as_ref().or(limit))?;
                 Ok(carried.or(said))
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::exchange::profile::{DependsOn, Gain, Step};
 use crate::exchange::protocol::Protocol;
-use crate::exchange::wish::{Gained, Wish};
+use crate::exchange::wish::{Assertion, Gained, Wish};
 use crate::exchange::{
     Credential, Errand, ExchangeError, ExchangeId, Exchanger, Flaw, Origin, Outcome, Scheme,
     Subject, Wanted,
@@ -58,7 +58,8 @@ impl Protocol for Double {
         host: &dyn Host,
     ) -> Result<Callout, HostError> {
         host.random()?;
-        let gained = gained.assertion.as_ref().or(gained.actor.as_ref());
+        let assertion = gained.assertion.as_ref().map(|assertion| &assertion.token);
+        let gained = assertion.or(gained.actor.as_ref());
         let gained = gained.map_or("", Secret::reveal);
         let body = match step {
             Step::Actor => "us".to_owned(),
@@ -80,6 +81,7 @@ impl Protocol for Double {
         &self,
         _: Step,
         wish: &Wish,
+        _: &Gained,
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
@@ -90,7 +92,10 @@ impl Protocol for Double {
         }
         let body = String::from_utf8(answer.body.clone().unwrap()).unwrap();
         match body.split_once(' ') {
-            Some(("assertion", text)) => Ok(Gain::Assertion(Secret::new(text.to_owned()))),
+            Some(("assertion", text)) => {
+                let token = Secret::new(text.to_owned());
+                Ok(Gain::Assertion(Assertion { token, granted: None }))
+            }
             Some((token, life)) => Ok(Gain::Credential(Credential {
                 scheme: Scheme::Bearer,
                 token: Secret::new(token.to_owned()),

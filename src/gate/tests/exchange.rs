@@ -389,6 +389,7 @@ fn what_an_authorization_server_refuses_blames_who_can_mend_it() {
         (ExchangeError::Denied, 403, "exchange_denied", None, None),
         (ExchangeError::NoUser, 403, "exchange_user_missing", None, None),
         (ExchangeError::NoActor, 403, "exchange_actor_missing", None, None),
+        (ExchangeError::ActorRejected, 403, "exchange_actor_rejected", None, None),
         (
             ExchangeError::SubjectRejected,
             401,

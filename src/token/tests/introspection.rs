@@ -292,7 +292,12 @@ fn private_key_jwt(algorithm: Algorithm) -> ClientAuthentication {
     ClientAuthentication::PrivateKeyJwt {
         client_id: "gateway".to_owned(),
         audience: ISSUER.to_owned(),
-        key: SigningKey { algorithm, key_id: Some("ours".to_owned()), pkcs8: b"pkcs8".to_vec() },
+        key: SigningKey {
+            algorithm,
+            key_id: Some("ours".to_owned()),
+            certificate: None,
+            pkcs8: b"pkcs8".to_vec(),
+        },
     }
 }
 

@@ -26,7 +26,8 @@ fn subject_profiles() -> [Profile; 4] {
 fn assert_refused(answer: &CalloutAnswer, subject: &ExchangeError, client: &ExchangeError) {
     let request = request(&["docs.read"]);
     for profile in subject_profiles() {
-        let refused = profile.read(Step::Exchange, &request.wish(), answer, now()).err();
+        let refused =
+            profile.read(Step::Exchange, &request.wish(), &Gained::default(), answer, now()).err();
         assert_eq!(refused.as_ref(), Some(subject), "{profile:?} {:?}", answer.status);
     }
     let ours = Profile::ClientCredentials(client_credentials(Target::default()));
@@ -48,10 +49,14 @@ fn error_codes() {
         (403, "unauthorized_client", ClientRejected, ClientRejected),
         (400, "unsupported_grant_type", ClientRejected, ClientRejected),
         (400, "invalid_target", TargetRejected, TargetRejected),
-        (400, "invalid_scope", ScopeRefused, ScopeRefused),
+        (400, "invalid_scope", ScopeRefused, ClientRejected),
         (400, "invalid_grant", SubjectRejected, ClientRejected),
         (403, "invalid_grant", SubjectRejected, ClientRejected),
-        (403, "access_denied", Denied, Denied),
+        // Auth0 (Get token): of a subject token, and of a wrong client secret.
+        (401, "invalid_token", SubjectRejected, ClientRejected),
+        (401, "access_denied", ClientRejected, ClientRejected),
+        (400, "access_denied", Denied, ClientRejected),
+        (403, "access_denied", Denied, ClientRejected),
         (400, "interaction_required", interaction(None), ClientRejected),
         (400, "login_required", interaction(None), ClientRejected),
         (400, "consent_required", interaction(None), ClientRejected),
@@ -64,6 +69,29 @@ fn error_codes() {
     ] {
         let body = json!({"error": code, "error_description": "alice's token is no good"});
         assert_refused(&refusal(status, &body), &subject, &client);
+    }
+}
+
+/// RFC 8693 section 2.2.2: `invalid_request` is said of tokens too. The agent's is not verified
+/// here: callers could fill the operator's log with it.
+#[test]
+fn requests_with_an_agents_token_are_the_agents_to_mend() {
+    let acting = |actor| Profile::TokenExchange(TokenExchange { actor, ..token_exchange() });
+    let refused = |actor, status, code| {
+        let answer = refusal(status, &json!({"error": code}));
+        read(&acting(actor), &request(&["docs.read"]), &answer).err().unwrap()
+    };
+    for token_type in [TokenType::Jwt, TokenType::AccessToken] {
+        let agent = || Some(ActorToken::Agent { token_type });
+        assert_eq!(refused(agent(), 400, "invalid_request"), ExchangeError::ActorRejected);
+        assert_eq!(refused(agent(), 401, "invalid_request"), ExchangeError::ClientRejected);
+        assert_eq!(refused(agent(), 400, "unheard_of"), ExchangeError::RequestRejected);
+        assert_eq!(refused(agent(), 400, "invalid_grant"), ExchangeError::SubjectRejected);
+        assert_eq!(refused(agent(), 400, "interaction_required"), interaction(None));
+    }
+    for verified in [None, Some(own_actor()), Some(ActorToken::JwtSvid)] {
+        let error = refused(verified, 400, "invalid_request");
+        assert_eq!(error, ExchangeError::RequestRejected);
     }
 }
 
@@ -126,7 +154,13 @@ fn statuses_of_neither_tokens_nor_errors() {
     let request = request(&["docs.read"]);
     for status in [100, 199, 201, 202, 204, 206, 301, 302, 307, 399] {
         for profile in subject_profiles() {
-            let read = profile.read(Step::Exchange, &request.wish(), &answer(status, &good), now());
+            let read = profile.read(
+                Step::Exchange,
+                &request.wish(),
+                &Gained::default(),
+                &answer(status, &good),
+                now(),
+            );
             assert_flaw(read, Some(Flaw::Malformed), &status);
         }
     }
@@ -208,6 +242,9 @@ fn assertions_are_refused_to_nobodys_token() {
     let profile = Profile::IdentityChaining(identity_chaining(TokenType::IdJag));
     for (body, error) in [
         (json!({"error": "invalid_grant"}), ExchangeError::Denied),
+        (json!({"error": "invalid_token"}), ExchangeError::Denied),
+        (json!({"error": "access_denied"}), ExchangeError::Denied),
+        (json!({"error": "invalid_scope"}), ExchangeError::ScopeRefused),
         (json!({"error": "invalid_grant", "claims": CLAIMS}), interaction(None)),
         (json!({"error": "interaction_required", "claims": CLAIMS}), interaction(None)),
         (json!({"error": "invalid_client"}), ExchangeError::ClientRejected),

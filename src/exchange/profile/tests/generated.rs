@@ -118,7 +118,7 @@ fn assert_acceptable(body: &Value, credential: &Credential, asked: &BTreeSet<Str
     };
     assert!(claims.get("aud").is_some_and(is_audience));
     assert_eq!(claims.get("cnf"), None);
-    if claims.get("iss") == Some(&json!(ISSUER)) {
+    if claims.get("iss").is_none_or(|issuer| issuer == ISSUER) {
         assert_eq!(claims.get("sub"), Some(&json!("alice")));
     }
     assert_eq!(claims.pointer("/act/sub"), Some(&json!(CLIENT)));
@@ -185,7 +185,7 @@ fn any_answer_is_read_by_any_profile() {
         let answer = CalloutAnswer { status, body: Some(bytes), ..answer(200, "") };
         for profile in &profiles {
             for step in [Step::Actor, Step::Exchange, Step::Redeem] {
-                drop(profile.read(step, &wish, &answer, now()));
+                drop(profile.read(step, &wish, &Gained::default(), &answer, now()));
             }
         }
     }

@@ -330,7 +330,9 @@ fn tokens_are_about_the_caller() {
         (json!({"sub": null}), Some(Flaw::Subject)),
         // What another issuer calls her is not ours to compare.
         (json!({"sub": "a11ce", "iss": "https://other.example"}), None),
-        (json!({"sub": "a11ce", "iss": null}), None),
+        // Who does not say whose it is may be hers (RFC 9068 section 2.2 requires `iss`).
+        (json!({"iss": null}), None),
+        (json!({"sub": "mallory", "iss": null}), Some(Flaw::Subject)),
     ] {
         assert_flaw(claimed(&exchange(), &scopes, &changes), flaw, &changes);
     }
@@ -438,7 +440,9 @@ fn tokens_name_the_actor() {
 fn what_came_with_the_request_never_goes_on() {
     let request = request(&["docs.read"]);
     let inside = format!("x{}", request.token);
-    for token in [&request.token, "svid", "agents", &inside] {
+    let nested = |own: &str| jwt("at+jwt", &json!({"iss": ISSUER, "orig": {"token": own}}));
+    let [nested, svid, agents] = [&request.token, "svid", "agents"].map(nested);
+    for token in [&request.token, "svid", "agents", &inside, &nested, &svid, &agents] {
         for profile in [
             opaque_exchange(),
             Profile::OnBehalfOf(on_behalf_of()),
@@ -549,11 +553,15 @@ fn assertion_body(issued: &str, token: &str) -> Value {
     })
 }
 
-fn assertion(kind: TokenType, body: &Value) -> Result<String, ExchangeError> {
+fn assertion(kind: TokenType, body: &Value) -> Result<Assertion, ExchangeError> {
+    asserted(kind, &request(&["docs.read"]), body)
+}
+
+fn asserted(kind: TokenType, request: &Request, body: &Value) -> Result<Assertion, ExchangeError> {
     let profile = Profile::IdentityChaining(identity_chaining(kind));
-    let wish = request(&["docs.read"]).wish();
-    match profile.read(Step::Exchange, &wish, &answer(200, &body.to_string()), now())? {
-        Gain::Assertion(assertion) => Ok(assertion.reveal().to_owned()),
+    let answer = answer(200, &body.to_string());
+    match profile.read(Step::Exchange, &request.wish(), &Gained::default(), &answer, now())? {
+        Gain::Assertion(assertion) => Ok(assertion),
         Gain::Credential(_) => panic!("an assertion is no credential"),
     }
 }
@@ -565,7 +573,8 @@ fn assertions_are_for_the_second_authorization_server() {
         [(TokenType::IdJag, ID_JAG, "oauth-id-jag+jwt"), (TokenType::Jwt, JWT, "JWT")]
     {
         let token = jwt(typ, &assertion_claims());
-        assert_eq!(assertion(kind, &assertion_body(issued, &token)), Ok(token.clone()));
+        let asserted = assertion(kind, &assertion_body(issued, &token)).ok().unwrap();
+        assert_eq!(asserted.token.reveal(), token);
 
         for (changes, flaw) in [
             (json!({"aud": "https://other.example"}), Flaw::Audience),
@@ -605,6 +614,57 @@ fn assertions_are_for_the_second_authorization_server() {
     }
 }
 
+/// The first one may narrow what was asked for, in its answer or in the assertion.
+#[test]
+fn assertions_are_remembered_by_their_scopes() {
+    let granted = |scope: Option<&str>, claim: Option<&str>| {
+        let token = jwt("oauth-id-jag+jwt", &with(&assertion_claims(), &json!({"scope": claim})));
+        let body = with(&assertion_body(ID_JAG, &token), &json!({"scope": scope}));
+        let asked = request(&["docs.read", "docs.write"]);
+        asserted(TokenType::IdJag, &asked, &body).ok().unwrap().granted
+    };
+    for (scope, claim, scopes) in [
+        (None, None, &["docs.read", "docs.write"][..]),
+        (Some("docs.read"), None, &["docs.read"]),
+        (None, Some("docs.read"), &["docs.read"]),
+        (Some("docs.read docs.write"), Some("docs.write"), &["docs.write"]),
+        (Some(""), None, &[]),
+    ] {
+        assert_eq!(granted(scope, claim), Some(set(scopes)), "{scope:?} {claim:?}");
+    }
+}
+
+/// draft-ietf-oauth-identity-assertion-authz-grant: the second request has no `scope`, so what an
+/// answer leaves out (RFC 6749 section 5.1) is what the assertion says.
+#[test]
+fn assertions_say_what_the_second_ones_answer_leaves_out() {
+    let profile = Profile::IdentityChaining(identity_chaining(TokenType::IdJag));
+    let asked = request(&["docs.read", "docs.write"]);
+    let redeemed = |asserted: Option<&[&str]>, scope: Option<&str>| {
+        let changes = json!({"scope": scope, "issued_token_type": null});
+        let body = with(&body("opaque"), &changes).to_string();
+        let gained = gained_assertion("jag", asserted);
+        read_after(&profile, Step::Redeem, &asked, &gained, &answer(200, &body))
+    };
+    let narrowed = redeemed(Some(&["docs.read"]), None).unwrap();
+    assert_eq!(narrowed.granted, Some(set(&["docs.read"])));
+    assert!(!narrowed.grants(&set(&["docs.write"])));
+    let said = redeemed(Some(&["docs.read", "docs.write"]), Some("docs.write")).unwrap();
+    assert_eq!(said.granted, Some(set(&["docs.write"])));
+    let nothing = redeemed(Some(&[]), None).unwrap();
+    assert!(!nothing.grants(&set(&["docs.read"])));
+    assert_eq!(redeemed(None, None).unwrap().granted, None);
+
+    for (asserted, scope) in [
+        (Some(&["docs.read"][..]), "docs.read docs.write"),
+        (Some(&[]), "docs.read"),
+        (None, "docs.read admin"),
+    ] {
+        let flaw = Some(Flaw::Wider);
+        assert_flaw(redeemed(asserted, Some(scope)), flaw, &(asserted, scope));
+    }
+}
+
 #[test]
 fn the_second_authorization_servers_answer_is_judged() {
     let expected = expected_jwt();
@@ -615,7 +675,8 @@ fn the_second_authorization_servers_answer_is_judged() {
         let body = body(&jwt("at+jwt", &with(&claims, changes)));
         let body = with(&with(&body, &json!({"issued_token_type": null})), members);
         let answer = answer(200, &body.to_string());
-        read_step(&profile, Step::Redeem, &request(&["docs.read"]), &answer)
+        let gained = gained_assertion("jag", Some(&["docs.read"]));
+        read_after(&profile, Step::Redeem, &request(&["docs.read"]), &gained, &answer)
     };
     let unchanged = json!({});
     assert_eq!(read(&unchanged, &unchanged).unwrap().granted, Some(set(&["docs.read"])));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::host::fake::FakeHost;
-use crate::token::{Algorithm, SigningKey};
+use crate::token::{Algorithm, CertificateDigest, SigningKey};
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -39,10 +39,6 @@ fn assert_pairs(callout: &Callout, expected: &[(&str, &str)]) {
 
 fn gained_actor(token: &str) -> Gained {
     Gained { actor: Some(Secret::new(token.to_owned())), assertion: None }
-}
-
-fn gained_assertion(token: &str) -> Gained {
-    Gained { actor: None, assertion: Some(Secret::new(token.to_owned())) }
 }
 
 #[test]
@@ -188,7 +184,9 @@ fn entra_on_behalf_of() {
 fn entra_on_behalf_of_with_an_assertion() {
     let host = FakeHost::new();
     host.signature.replace(Some(vec![1; 256]));
-    let key = SigningKey { algorithm: Algorithm::Rs256, key_id: None, pkcs8: Vec::new() };
+    let certificate = Some(CertificateDigest([7; 32]));
+    let key =
+        SigningKey { algorithm: Algorithm::Rs256, key_id: None, certificate, pkcs8: Vec::new() };
     let mut profile = on_behalf_of();
     profile.endpoint.client = ClientAuthentication::PrivateKeyJwt {
         client_id: CLIENT.to_owned(),
@@ -213,8 +211,14 @@ fn entra_on_behalf_of_with_an_assertion() {
         ]
     );
     let (_, assertion) = pairs.last().unwrap();
-    let payload = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
-    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    let part = |index| {
+        let bytes = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(index).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&bytes).unwrap()
+    };
+    // Microsoft identity platform, "Certificate credentials".
+    let digest = URL_SAFE_NO_PAD.encode([7; 32]);
+    assert_eq!(part(0), json!({"alg": "RS256", "typ": "JWT", "x5t#S256": digest}));
+    let claims = part(1);
     let audience = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0";
     assert_eq!(claims.get("aud"), Some(&json!(audience)));
 }
@@ -300,7 +304,9 @@ fn identity_assertions_are_asked_for_and_redeemed() {
             ("subject_token_type", ACCESS_TOKEN),
         ],
     );
-    let callout = ask(&profile, Step::Redeem, &request, &gained_assertion("jag")).unwrap();
+    let callout =
+        ask(&profile, Step::Redeem, &request, &gained_assertion("jag", Some(&["chat.read"])))
+            .unwrap();
     assert_pairs(&callout, &[("grant_type", JWT_BEARER), ("assertion", "jag")]);
     assert_eq!(callout.authority, "as.resource.example");
 }
@@ -308,7 +314,7 @@ fn identity_assertions_are_asked_for_and_redeemed() {
 /// draft-ietf-oauth-identity-chaining sections 2.3 and 2.4, RFC 7523 section 2.1.
 #[test]
 fn chained_assertions_are_asked_for_and_redeemed() {
-    let request = request(&["docs.read"]);
+    let request = request(&["docs.read", "docs.write"]);
     let profile = Profile::IdentityChaining(IdentityChaining {
         target: Target { audiences: vec![SECOND.to_owned()], resources: Vec::new() },
         second_target: resource(RESOURCE),
@@ -320,12 +326,14 @@ fn chained_assertions_are_asked_for_and_redeemed() {
             ("grant_type", TOKEN_EXCHANGE),
             ("requested_token_type", JWT),
             ("audience", SECOND),
-            ("scope", "docs.read"),
+            ("scope", "docs.read docs.write"),
             ("subject_token", &request.token),
             ("subject_token_type", ACCESS_TOKEN),
         ],
     );
-    let callout = ask(&profile, Step::Redeem, &request, &gained_assertion("jwt")).unwrap();
+    let gained = gained_assertion("jwt", Some(&["docs.read"]));
+    // It asks for no more than the assertion is for.
+    let callout = ask(&profile, Step::Redeem, &request, &gained).unwrap();
     assert_pairs(
         &callout,
         &[
@@ -384,7 +392,7 @@ fn steps_of_other_profiles_ask_and_take_nothing() {
     let request = request(&["docs.read"]);
     let gained = Gained {
         actor: Some(Secret::new("ours".to_owned())),
-        assertion: Some(Secret::new("assertion".to_owned())),
+        ..gained_assertion("assertion", None)
     };
     let good = answer(200, &body("token").to_string());
     for (profile, steps) in [
@@ -400,7 +408,7 @@ fn steps_of_other_profiles_ask_and_take_nothing() {
     ] {
         for step in steps {
             assert!(ask(&profile, step, &request, &gained).is_err(), "{profile:?} {step:?}");
-            let read = profile.read(step, &request.wish(), &good, now());
+            let read = profile.read(step, &request.wish(), &gained, &good, now());
             assert!(read.is_err(), "{profile:?} {step:?}");
         }
     }
