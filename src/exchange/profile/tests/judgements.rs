@@ -439,11 +439,7 @@ fn what_came_with_the_request_never_goes_on() {
     let request = request(&["docs.read"]);
     let inside = format!("x{}", request.token);
     for token in [&request.token, "svid", "agents", &inside] {
-        for profile in [
-            opaque_exchange(),
-            Profile::OnBehalfOf(on_behalf_of()),
-            Profile::ClientCredentials(client_credentials(Target::default())),
-        ] {
+        for profile in [opaque_exchange(), Profile::OnBehalfOf(on_behalf_of())] {
             let read = read_body(&profile, &request, &body(token));
             assert_flaw(read, Some(Flaw::Unchanged), &(&profile, token));
         }
