@@ -113,7 +113,7 @@ impl Circuit {
         }
     }
 
-    /// The errand ended before a server was asked: the next one tries.
+    /// The errand ended before a server was asked, or the second one of two: the next one tries.
     pub(super) fn give_up(&mut self) {
         if let State::HalfOpen(pause) = self.0 {
             self.0 = State::Open(pause);

@@ -47,17 +47,20 @@ struct FailureLog {
 }
 
 impl LiveExchange {
+    /// One of that many.
     pub(super) fn new(
         id: ExchangeId,
         name: Rc<str>,
         protocol: Box<dyn Protocol>,
         numbers: Numbers,
+        exchanges: usize,
     ) -> Self {
+        let queue = Queue::new(numbers, exchanges);
         LiveExchange {
             name,
             protocol,
-            queue: Queue::new(numbers),
-            memory: Memory::new(),
+            memory: Memory::new(exchanges, queue.max_errands()),
+            queue,
             circuit: Circuit::new(),
             actor: Key::of_own_actor(id),
             log: FailureLog::default(),
@@ -74,7 +77,28 @@ impl LiveExchange {
         if let Err(error) = self.protocol.check(wanted) {
             return Outcome::Refused(error);
         }
-        let key = Key::of(wanted, self.protocol.depends_on());
+        let depends_on = self.protocol.depends_on();
+        match self.look_up(Key::of(wanted, depends_on), wanted, waited, host) {
+            // Nobody else is refused for it.
+            Outcome::Ready(credential, _)
+                if wanted.subject.brought(&credential.token, depends_on) =>
+            {
+                let error = ExchangeError::Unusable(Flaw::Unchanged);
+                self.log(&error, host.now(), host);
+                Outcome::Refused(error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What is there for that key, or the errand to wait for.
+    fn look_up(
+        &mut self,
+        key: Key,
+        wanted: &Wanted<'_>,
+        waited: Option<Errand>,
+        host: &dyn Host,
+    ) -> Outcome {
         let now = host.now();
         if let Some(outcome) = waited.and_then(|errand| self.collect(errand, &key, now)) {
             return outcome;
@@ -110,6 +134,7 @@ impl LiveExchange {
             self.settle(lost, Err(unavailable("no answer")), now, host, &mut settled);
         }
         self.start_wanted(now, host, &mut settled);
+        self.give_up_overdue(now, host, &mut settled);
         settled
     }
 
@@ -136,7 +161,12 @@ impl LiveExchange {
                 let error = ExchangeError::Unusable(Flaw::Malformed);
                 self.settle(run, Err(error), now, host, &mut settled);
             }
-            (_, Err(error)) => self.settle(run, Err(error), now, host, &mut settled),
+            (_, Err(error)) => {
+                if run.gained.actor.is_some() && may_be_of_the_actor(&error) {
+                    self.memory.forget_of(&self.actor, now);
+                }
+                self.settle(run, Err(error), now, host, &mut settled);
+            }
         }
         // There is room now, and perhaps our own token.
         self.start_wanted(now, host, &mut settled);
@@ -184,7 +214,8 @@ impl LiveExchange {
             return Err(ExchangeError::Overloaded);
         }
         self.circuit.admit(now).map_err(spared)?;
-        Ok(self.queue.want(key, Rc::new(Wish::from(wanted)), Step::Exchange, refreshes))
+        let wish = Rc::new(Wish::of(wanted, self.protocol.depends_on()));
+        Ok(self.queue.want(key, wish, Step::Exchange, refreshes, now))
     }
 
     /// Starts what is wanted and may be.
@@ -217,7 +248,7 @@ impl LiveExchange {
         }
         let is_due = held.is_none() || self.memory.take_refresh(&self.actor, now);
         if is_due && self.queue.find(&self.actor).is_none() {
-            self.queue.want(self.actor, wish, Step::Actor, held.is_some());
+            self.queue.want(self.actor, wish, Step::Actor, held.is_some(), now);
         }
         held.map(|credential| credential.token.clone())
     }
@@ -255,8 +286,14 @@ impl LiveExchange {
             }
             result => result,
         };
+        let is_last = run.step != Step::Exchange || !self.protocol.redeems();
         let transition = match result.as_ref().map_err(failure) {
             Err(Some(retry_after)) => self.circuit.fail(retry_after, now),
+            Err(None) if !is_last => {
+                // The first server answered. Of the second one nothing is known.
+                self.circuit.give_up();
+                None
+            }
             Ok(_) | Err(None) => self.circuit.succeed(),
         };
         self.end(run, result, now, host, settled);
@@ -311,10 +348,30 @@ impl LiveExchange {
 
     /// Ends what has not started, for a reason that is not its own.
     fn give_up_wanted(&mut self, error: &ExchangeError, settled: &mut Vec<Errand>) {
+        let wanted = self.queue.take_wanted();
+        self.give_up(wanted, error, settled);
+    }
+
+    /// Ends what waited too long to be started. That is many at once, and no server's failure.
+    fn give_up_overdue(&mut self, now: SystemTime, host: &dyn Host, settled: &mut Vec<Errand>) {
+        let overdue = self.queue.take_overdue(now);
+        if !overdue.is_empty() {
+            let error = unavailable("too much was asked for before");
+            self.log(&error, now, host);
+            self.give_up(overdue, &error, settled);
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        errands: Vec<(Errand, Key)>,
+        error: &ExchangeError,
+        settled: &mut Vec<Errand>,
+    ) {
         self.circuit.give_up();
-        for run in self.queue.take_wanted() {
-            self.memory.put_ending(run.errand, run.key, Err(error.clone()));
-            settled.push(run.errand);
+        for (errand, key) in errands {
+            self.memory.put_ending(errand, key, Err(error.clone()));
+            settled.push(errand);
         }
     }
 
@@ -347,6 +404,18 @@ fn failure(error: &ExchangeError) -> Option<Option<Duration>> {
         ExchangeError::Unusable(Flaw::Malformed | Flaw::TooLarge) => Some(None),
         _ => None,
     }
+}
+
+/// Whether it may be our own token that the server does not take: it does not say of which it
+/// speaks (RFC 8693 section 2.2.2).
+fn may_be_of_the_actor(error: &ExchangeError) -> bool {
+    matches!(
+        error,
+        ExchangeError::SubjectRejected
+            | ExchangeError::RequestRejected
+            | ExchangeError::ClientRejected
+            | ExchangeError::Denied
+    )
 }
 
 fn unavailable(reason: &'static str) -> ExchangeError {

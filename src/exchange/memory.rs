@@ -7,15 +7,20 @@ use std::time::{Duration, SystemTime};
 use lru::LruCache;
 
 use super::key::Key;
-use super::queue::MAX_ERRANDS;
 use super::{Credential, Errand, ExchangeError};
 
-/// Most credentials of one exchange that a worker remembers, at about 2 KiB each 16 MiB: two, of
-/// different scopes, for each caller's token that is remembered.
-const MAX_CREDENTIALS: NonZeroUsize = bound(8192);
+/// Most credentials that a worker remembers, divided among its exchanges: two, of different
+/// scopes, for each caller's token that is remembered. At about 2 KiB each they take 16 MiB; at
+/// worst, of tokens of 16 KiB that were granted 8 KiB of scopes, 192 MiB.
+const MAX_CREDENTIALS: usize = 8192;
 
-/// Most refusals that are remembered, apart from the credentials, so that no caller pushes out
-/// those with tokens that are refused. They count for seconds, and are small.
+/// Fewest of one exchange, however many there are: its part where there are 32, the most that a
+/// configuration may have.
+const LEAST_CREDENTIALS: usize = 256;
+
+/// Most refusals of one exchange that are remembered, apart from the credentials, so that no
+/// caller pushes out those with tokens that are refused. They count for seconds, and are small:
+/// 4 MiB where each has the longest claims of a challenge.
 const MAX_REFUSALS: NonZeroUsize = bound(1024);
 
 /// How long before its end a credential is not sent any more: for the way to the MCP server and
@@ -30,8 +35,8 @@ const REFRESH_AHEAD: Duration = Duration::from_secs(300);
 /// not make one.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a credential is kept at least that an MCP server does not take: of one that takes
-/// none, each call would make another exchange.
+/// How long a credential is kept at least that an MCP server does not take, or our own token that
+/// an authorization server may not: of one that takes none, each call would make another exchange.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long nobody asks for the same again that could not be had: the authorization server is
@@ -71,11 +76,12 @@ struct Refusal {
 }
 
 impl Memory {
-    pub(super) fn new() -> Self {
+    /// Of one of that many exchanges, which has at most so many errands at a time.
+    pub(super) fn new(exchanges: usize, max_errands: NonZeroUsize) -> Self {
         Memory {
-            credentials: LruCache::new(MAX_CREDENTIALS),
+            credentials: LruCache::new(part(MAX_CREDENTIALS, exchanges, LEAST_CREDENTIALS)),
             refusals: LruCache::new(MAX_REFUSALS),
-            endings: LruCache::new(MAX_ERRANDS),
+            endings: LruCache::new(max_errands),
         }
     }
 
@@ -137,12 +143,18 @@ impl Memory {
 
     /// Gives a credential to nobody any more, unless it is new.
     pub(super) fn forget(&mut self, credential: &Rc<Credential>, now: SystemTime) {
-        let is_it = |held: &Held| {
-            Rc::ptr_eq(&held.credential, credential) && has_passed(REJECTION_PAUSE, held.since, now)
-        };
+        let is_it = |held: &Held| Rc::ptr_eq(&held.credential, credential);
         let key = self.credentials.iter().find_map(|(key, held)| is_it(held).then_some(*key));
         if let Some(key) = key {
-            self.credentials.pop(&key);
+            self.forget_of(&key, now);
+        }
+    }
+
+    /// Gives the credential of a key to nobody any more, unless it is new.
+    pub(super) fn forget_of(&mut self, key: &Key, now: SystemTime) {
+        let held = self.credentials.peek(key);
+        if held.is_some_and(|held| has_passed(REJECTION_PAUSE, held.since, now)) {
+            self.credentials.pop(key);
         }
     }
 
@@ -193,6 +205,11 @@ fn refusal_period(error: &ExchangeError) -> Duration {
 /// an age that cannot be told counts as too old.
 pub(super) fn has_passed(period: Duration, start: SystemTime, now: SystemTime) -> bool {
     now.duration_since(start).map_or(true, |age| age >= period)
+}
+
+/// What one of so many exchanges may keep of what a worker may, and at least that.
+pub(super) fn part(of_worker: usize, exchanges: usize, least: usize) -> NonZeroUsize {
+    bound(of_worker.checked_div(exchanges).unwrap_or(of_worker).max(least))
 }
 
 const fn bound(entries: usize) -> NonZeroUsize {

@@ -141,10 +141,11 @@ impl Exchanger {
         )
     }
 
-    fn speaking(exchanges: impl Iterator<Item = (Rc<str>, Box<dyn Protocol>)>) -> Self {
+    fn speaking(exchanges: impl ExactSizeIterator<Item = (Rc<str>, Box<dyn Protocol>)>) -> Self {
+        let count = exchanges.len();
         let numbers = Numbers::default();
         let live = |(place, (name, protocol))| {
-            LiveExchange::new(ExchangeId(place), name, protocol, numbers.clone())
+            LiveExchange::new(ExchangeId(place), name, protocol, numbers.clone(), count)
         };
         Exchanger {
             exchanges: exchanges.enumerate().map(live).collect(),

@@ -16,6 +16,8 @@ pub(super) trait Protocol: fmt::Debug {
 
     fn needs_own_actor(&self) -> bool;
 
+    fn redeems(&self) -> bool;
+
     fn request(
         &self,
         step: Step,
@@ -45,6 +47,10 @@ impl Protocol for Profile {
 
     fn needs_own_actor(&self) -> bool {
         self.needs_own_actor()
+    }
+
+    fn redeems(&self) -> bool {
+        self.redeems()
     }
 
     fn request(

@@ -6,6 +6,7 @@
     reason = "tests may panic"
 )]
 
+mod callers;
 mod memory;
 mod outages;
 mod secrets;

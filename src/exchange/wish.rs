@@ -3,8 +3,13 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::Wanted;
+use super::profile::DependsOn;
+use super::{Subject, Wanted};
 use crate::token::{AccessToken, Secret, SpiffeId, TokenDigest, Verified};
+
+/// Shortest JWT-SVID or token of an agent that is looked for in credentials, in bytes. What an
+/// agent sends is not verified, and shorter texts are in any token by chance.
+const SHORTEST_TOKEN: usize = 16;
 
 /// What an errand is run for. Has no `Debug`: it is full of tokens.
 pub(super) struct Wish {
@@ -36,17 +41,36 @@ pub(super) struct Assertion {
     pub(super) granted: Option<BTreeSet<String>>,
 }
 
-impl From<&Wanted<'_>> for Wish {
-    fn from(wanted: &Wanted<'_>) -> Self {
+impl Wish {
+    /// Of a request. Others may share the answer, so it has no actor's token that the answer does
+    /// not depend on.
+    pub(super) fn of(wanted: &Wanted<'_>, depends_on: DependsOn) -> Self {
         let subject = &wanted.subject;
+        let jwt_svid = subject.jwt_svid.filter(|_| depends_on.jwt_svid);
+        let agent_token = subject.agent_token.filter(|_| depends_on.agent_token);
         let secret = |text: &str| Secret::new(text.to_owned());
         Wish {
             scopes: wanted.scopes.clone(),
             token: secret(subject.token),
             digest: *subject.digest,
             claims: Rc::clone(subject.claims),
-            jwt_svid: subject.jwt_svid.map(|(token, id)| (secret(token), id.clone())),
-            agent_token: subject.agent_token.map(secret),
+            jwt_svid: jwt_svid.map(|(token, id)| (secret(token), id.clone())),
+            agent_token: agent_token.map(secret),
         }
+    }
+}
+
+impl Subject<'_> {
+    /// Whether this credential is, or contains, a token that came with the request and that the
+    /// credential does not depend on. Of the others that was looked at when it was judged.
+    pub(super) fn brought(&self, credential: &Secret, depends_on: DependsOn) -> bool {
+        let caller = Some(self.token).filter(|token| !depends_on.subject && !token.is_empty());
+        let jwt_svid = self.jwt_svid.filter(|_| !depends_on.jwt_svid).map(|(token, _)| token);
+        let agent_token = self.agent_token.filter(|_| !depends_on.agent_token);
+        let actors = [jwt_svid, agent_token].into_iter().flatten();
+        caller
+            .into_iter()
+            .chain(actors.filter(|token| token.len() >= SHORTEST_TOKEN))
+            .any(|token| credential.reveal().contains(token))
     }
 }

@@ -148,6 +148,14 @@ impl Context for Root {
         let settled = worker.borrow_mut().on_callout(CalloutId(token), &answer, &shared.host);
         shared.wake(&settled);
     }
+
+    /// The host gives a changed configuration a root context of its own, and ends this one after
+    /// its last stream.
+    fn on_done(&mut self) -> bool {
+        let shared = &self.shared;
+        shared.current_worker().borrow_mut().retire(&shared.host);
+        true
+    }
 }
 
 impl RootContext for Root {

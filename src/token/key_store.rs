@@ -138,6 +138,10 @@ impl Reader for KeyReader {
         KeySet::parse(body, &self.0).map_err(|error| error.to_string())
     }
 
+    fn is_same(one: &KeySet, other: &KeySet) -> bool {
+        one.is_same(other)
+    }
+
     fn note(keys: &KeySet) -> Option<String> {
         keys.unused().note()
     }
@@ -154,6 +158,10 @@ impl Reader for BundleReader {
 
     fn read(&self, body: &[u8]) -> Result<KeySet, String> {
         KeySet::parse_bundle(body).map_err(|error| error.to_string())
+    }
+
+    fn is_same(one: &KeySet, other: &KeySet) -> bool {
+        one.is_same(other)
     }
 
     fn note(keys: &KeySet) -> Option<String> {

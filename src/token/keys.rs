@@ -135,6 +135,12 @@ impl KeySet {
         }
     }
 
+    /// Whether both verify the same tokens.
+    pub(super) fn is_same(&self, other: &KeySet) -> bool {
+        // No key is twice in a set.
+        self.keys.len() == other.keys.len() && self.keys.iter().all(|key| other.holds(key.id()))
+    }
+
     /// Whether the set still holds the very key.
     pub(super) fn holds(&self, id: &KeyId) -> bool {
         self.keys.iter().any(|key| key.id() == id)

@@ -67,7 +67,7 @@ pub(super) struct RevocationList {
 type Claims<'a> = [Option<&'a str>; CLAIMS.len()];
 
 /// Which tokens an entry means, by when they were issued.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Always,
     Time(SystemTime),
@@ -94,6 +94,11 @@ impl Reader for RevocationReader {
 
     fn read(&self, body: &[u8]) -> Result<RevocationList, String> {
         RevocationList::parse(body)
+    }
+
+    fn is_same(one: &RevocationList, other: &RevocationList) -> bool {
+        // The combinations are those of the entries.
+        one.revoked == other.revoked
     }
 }
 

@@ -274,6 +274,15 @@ fn a_configuration_that_is_replaced_takes_its_open_circuit_along() {
 }
 
 #[test]
+fn a_root_context_that_ends_takes_its_open_circuit_along() {
+    let vm = start(HostFlag::StopIteration, &exchanging("hold", token_exchange()));
+    open_circuit(&vm);
+    assert_eq!(vm.metric(OPEN), 1);
+    vm.end();
+    assert_eq!(vm.metric(OPEN), 0);
+}
+
+#[test]
 fn the_circuit_of_one_exchange_is_no_others() {
     for (flag, mode) in MODES {
         let mut document = exchanging(mode, token_exchange());

@@ -35,7 +35,6 @@ pub(super) fn request<'s>(
 pub(super) fn read(
     expected: &Expected,
     asked: &BTreeSet<String>,
-    wish: &Wish,
     answer: &CalloutAnswer,
     now: SystemTime,
 ) -> Result<Gain, ExchangeError> {
@@ -47,7 +46,7 @@ pub(super) fn read(
         same_subject: false,
     };
     let response = answer::read(answer, Grant::Client)?;
-    judge(response, &demands, wish, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
+    judge(response, &demands, None, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
 }
 
 impl ClientCredentials {
@@ -61,6 +60,6 @@ impl ClientCredentials {
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
-        read(&self.expected, &wish.scopes, wish, answer, now)
+        read(&self.expected, &wish.scopes, answer, now)
     }
 }

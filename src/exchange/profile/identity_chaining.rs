@@ -91,7 +91,9 @@ impl IdentityChaining {
             same_subject: true,
         };
         let response = answer::read(answer, Grant::Assertion)?;
-        judge(response, &demands, wish, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
+        judge(response, &demands, Some(wish), now)
+            .map(Gain::Credential)
+            .map_err(ExchangeError::Unusable)
     }
 
     /// Whether the JWT is for the second authorization server, for no other, and about somebody

@@ -59,24 +59,24 @@ pub(super) enum Kind {
     IfSaid(&'static str),
 }
 
-/// The token as a credential.
+/// The token as a credential of that caller; of `None` where it is the same for all of them.
 ///
 /// # Errors
 /// [`Flaw`]
 pub(super) fn judge(
     response: TokenResponse,
     demands: &Demands<'_>,
-    wish: &Wish,
+    caller: Option<&Wish>,
     now: SystemTime,
 ) -> Result<Credential, Flaw> {
     let text = response.token.reveal();
-    refuse_own(text, wish)?;
+    caller.map_or(Ok(()), |wish| refuse_own(text, wish))?;
     demands.kind.check(response.issued_token_type.as_deref())?;
     let scheme = scheme(response.token_type, demands.expected.bound)?;
     let jwt = match &demands.expected.format {
         Format::Jwt { audiences, actors } => {
             let jwt = IssuedJwt::read(text).map_err(|_| Flaw::NotJwt)?;
-            check_jwt(&jwt, audiences, demands, wish)?;
+            check_jwt(&jwt, audiences, demands, caller)?;
             let configured = actors.as_deref().map(anywhere);
             check_actor(&jwt, configured.as_ref().or(demands.actors.as_ref()))?;
             Some(jwt)
@@ -160,7 +160,7 @@ fn check_jwt(
     jwt: &IssuedJwt,
     audiences: &[String],
     demands: &Demands<'_>,
-    wish: &Wish,
+    caller: Option<&Wish>,
 ) -> Result<(), Flaw> {
     if jwt.media_type.as_deref().is_some_and(is_other_kind) {
         return Err(Flaw::IssuedTokenType);
@@ -171,6 +171,7 @@ fn check_jwt(
     if !jwt.audiences.iter().any(|audience| audiences.contains(audience)) {
         return Err(Flaw::Audience);
     }
+    let Some(wish) = caller else { return Ok(()) };
     // Who does not name its issuer may be the caller's (RFC 9068 section 2.2 requires it).
     let is_of_issuer = jwt.issuer.as_ref().is_none_or(|issuer| *issuer == wish.claims.issuer_url);
     if demands.same_subject && is_of_issuer && jwt.subject != subject(wish) {

@@ -84,6 +84,12 @@ impl Profile {
         matches!(self, Profile::TokenExchange(profile) if own(profile))
     }
 
+    /// Whether the exchange brings an assertion, which is redeemed at another authorization
+    /// server ([`Step::Redeem`]).
+    pub(super) fn redeems(&self) -> bool {
+        matches!(self, Profile::IdentityChaining(_))
+    }
+
     /// The request of a step.
     ///
     /// # Errors
@@ -128,7 +134,7 @@ impl Profile {
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
         match (self, step) {
-            (Profile::TokenExchange(profile), Step::Actor) => profile.read_actor(wish, answer, now),
+            (Profile::TokenExchange(profile), Step::Actor) => profile.read_actor(answer, now),
             (Profile::TokenExchange(profile), Step::Exchange) => profile.read(wish, answer, now),
             (Profile::OnBehalfOf(profile), Step::Exchange) => profile.read(wish, answer, now),
             (Profile::TokenVault(profile), Step::Exchange) => profile.read(wish, answer, now),

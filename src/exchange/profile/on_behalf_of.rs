@@ -56,7 +56,9 @@ impl OnBehalfOf {
             same_subject: false,
         };
         let response = answer::read(answer, Grant::Subject)?;
-        judge(response, &demands, wish, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
+        judge(response, &demands, Some(wish), now)
+            .map(Gain::Credential)
+            .map_err(ExchangeError::Unusable)
     }
 
     /// The endpoint of the caller's tenant; `None` where it has none that can be in a path.

@@ -78,7 +78,8 @@ impl Request {
     }
 
     fn wish(&self) -> Wish {
-        Wish::from(&self.wanted())
+        let depends_on = DependsOn { subject: true, jwt_svid: true, agent_token: true };
+        Wish::of(&self.wanted(), depends_on)
     }
 }
 

@@ -41,7 +41,6 @@ impl TokenExchange {
     /// Our own token is read by the authorization server that issued it, and by nobody else.
     pub(super) fn read_actor(
         &self,
-        wish: &Wish,
         answer: &CalloutAnswer,
         now: SystemTime,
     ) -> Result<Gain, ExchangeError> {
@@ -50,7 +49,7 @@ impl TokenExchange {
         };
         let expected = Expected { format: Format::Opaque, bound: BoundTokens::Refuse };
         let asked = scopes.iter().cloned().collect();
-        client_credentials::read(&expected, &asked, wish, answer, now)
+        client_credentials::read(&expected, &asked, answer, now)
     }
 
     /// The exchange (RFC 8693 section 2.1).
@@ -94,7 +93,9 @@ impl TokenExchange {
             None | Some(ActorToken::Own { .. } | ActorToken::JwtSvid) => Grant::Subject,
         };
         let response = answer::read(answer, grant)?;
-        judge(response, &demands, wish, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
+        judge(response, &demands, Some(wish), now)
+            .map(Gain::Credential)
+            .map_err(ExchangeError::Unusable)
     }
 
     /// What the current actor is called whose token was sent. Nothing, where we do not know what

@@ -66,6 +66,8 @@ impl TokenVault {
             same_subject: false,
         };
         let response = answer::read(answer, Grant::Subject)?;
-        judge(response, &demands, wish, now).map(Gain::Credential).map_err(ExchangeError::Unusable)
+        judge(response, &demands, Some(wish), now)
+            .map(Gain::Credential)
+            .map_err(ExchangeError::Unusable)
     }
 }

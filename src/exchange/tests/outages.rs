@@ -317,3 +317,92 @@ fn operators_are_told_of_outages() {
         ]
     );
 }
+
+#[test]
+fn clock_that_goes_back_loses_no_request() {
+    let mut world = World::new();
+    let errand = world.waits(&alice());
+    assert_eq!(world.tick(), []);
+    world.host.now.set(world.host.now.get() - Duration::from_millis(1));
+    assert_eq!(world.tick(), []);
+    assert_eq!(world.open_circuits(), 0);
+    // From there on it is as late as any other.
+    world.host.advance(TIMEOUT + secs(5) - Duration::from_millis(1));
+    assert_eq!(world.tick(), []);
+    assert_eq!(world.answer(1, &says("t 300")), Some(vec![errand]));
+    assert_eq!(world.ready(&alice(), Some(errand)).0, "t");
+}
+
+#[test]
+fn clock_that_goes_back_keeps_nobody_waiting() {
+    let mut world = World::new();
+    let errands: Vec<_> =
+        (0..65).map(|user| world.waits(&Request::by(&format!("{user}")))).collect();
+    assert_eq!(world.tick(), []);
+    world.host.now.set(world.host.now.get() - secs(3600));
+    assert_eq!(world.tick(), []);
+    assert!(world.answer(1, &says("t 300")).is_some());
+    assert!(world.answer(65, &says("t 300")).is_some());
+    assert_eq!(world.ready(&Request::by("64"), errands.last().copied()).0, "t");
+}
+
+#[test]
+fn nobody_waits_longer_to_be_asked_for_than_a_request_may_take() {
+    let mut world = World::new();
+    let user = |number: usize| Request::by(&format!("{number}"));
+    let errands: Vec<_> = (0..200).map(|number| world.waits(&user(number))).collect();
+    assert_eq!(world.tick(), []);
+    // The server is slow, and answers in time.
+    world.host.advance(secs(6));
+    for place in 1..=64 {
+        assert!(world.answer(place, &says("t 300")).is_some());
+    }
+    world.host.advance(secs(4) - Duration::from_millis(1));
+    assert_eq!(world.tick(), []);
+    world.host.advance(Duration::from_millis(1));
+    let (started, overdue) = errands.split_at(128);
+    assert_eq!(world.tick(), overdue);
+    for (number, errand) in (128..).zip(overdue) {
+        assert_eq!(world.refused(&user(number), Some(*errand)).code(), "exchange_unavailable");
+    }
+    // That is not the server's fault, and those under way end as they would.
+    assert_eq!((world.sent(), world.open_circuits()), (128, 0));
+    for (place, errand) in started.iter().enumerate().skip(64) {
+        assert_eq!(world.answer(place + 1, &says("t 300")), Some(vec![*errand]));
+    }
+    // Who comes again is asked for.
+    world.waits(&user(199));
+}
+
+fn refused_by_the_first(world: &mut World, user: &str) {
+    world.run(&Request::by(user), &says("exchange_denied"));
+}
+
+fn lost_by_the_second(world: &mut World, user: &str) {
+    let errand = world.waits(&Request::by(user));
+    assert_eq!(world.tick(), []);
+    assert_eq!(world.say("assertion jag"), []);
+    assert_eq!(world.answer(world.sent(), &fails()), Some(vec![errand]));
+}
+
+#[test]
+fn refusal_by_the_first_server_says_nothing_of_the_second() {
+    let mut world = World::with_assertion();
+    for number in 0..FAILURES {
+        assert_eq!(world.open_circuits(), 0);
+        lost_by_the_second(&mut world, &format!("lost-{number}"));
+        if number + 1 < FAILURES {
+            refused_by_the_first(&mut world, &format!("refused-{number}"));
+        }
+    }
+    assert_eq!(world.open_circuits(), 1);
+    // Nor is it left alone for ever by one: the next errand tries.
+    world.host.advance(secs(2));
+    refused_by_the_first(&mut world, "refused");
+    assert_eq!(world.open_circuits(), 1);
+    let errand = world.waits(&alice());
+    assert_eq!(world.tick(), []);
+    assert_eq!(world.say("assertion jag"), []);
+    assert_eq!(world.say("t 300"), [errand]);
+    assert_eq!(world.open_circuits(), 0);
+}

@@ -6,7 +6,8 @@ use crate::exchange::profile::DependsOn;
 #[test]
 fn no_token_is_in_debug_output_logs_or_metrics() {
     let depends_on = DependsOn { subject: true, jwt_svid: true, agent_token: true };
-    let mut world = World::with(Double { depends_on, needs_own_actor: true });
+    let mut world =
+        World::with(Double { needs_own_actor: true, ..Double::depending_on(depends_on) });
     let tokens = ["caller-secret", "svid-secret", "agent-secret", "own-secret", "issued-secret"];
     let request = |caller: &str| Request {
         agent_token: Some("agent-secret"),

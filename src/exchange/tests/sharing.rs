@@ -1,13 +1,16 @@
 //! Who shares an errand and a credential, and how many errands there may be.
 
+use std::rc::Rc;
+
 use super::support::*;
 use crate::exchange::profile::DependsOn;
-use crate::exchange::{Errand, ExchangeError, Origin, Outcome};
+use crate::exchange::protocol::Protocol;
+use crate::exchange::{Errand, ExchangeError, Exchanger, Origin, Outcome};
 use crate::host::Counter;
 
-/// Most errands, as the queue has them.
+/// Most errands, as the queue of one of two exchanges has them.
 const UNDER_WAY: usize = 64;
-const WANTED: usize = 1024;
+const WANTED: usize = 512;
 const OF_CALLER: usize = 32;
 
 #[test]
@@ -45,7 +48,7 @@ fn no_request_is_sent_before_a_tick() {
 #[test]
 fn what_differs_in_what_the_answer_depends_on_has_its_own_errand() {
     let everything = DependsOn { subject: true, jwt_svid: true, agent_token: true };
-    let nothing = DependsOn { subject: false, jwt_svid: false, agent_token: false };
+    let nothing = OF_NOTHING;
     let base = Request { agent_token: Some("a"), jwt_svid: Some("s"), ..alice() };
     // What differs, and in what an exchange has to depend for that to make a difference.
     let differ: [(Request, DependsOn); 6] = [
@@ -68,7 +71,7 @@ fn what_differs_in_what_the_answer_depends_on_has_its_own_errand() {
     ];
     for (place, (other, needed)) in differ.into_iter().enumerate() {
         for (depends_on, is_same) in [(everything, false), (needed, false), (nothing, true)] {
-            let mut world = World::with(Double { depends_on, needs_own_actor: false });
+            let mut world = World::with(Double::depending_on(depends_on));
             let errand = world.waits(&base);
             assert_eq!(world.waits(&other) == errand, is_same, "{place} {depends_on:?}");
             assert_eq!(world.tick(), []);
@@ -112,7 +115,7 @@ fn exchange_that_is_not_configured_is_refused() {
 #[test]
 fn what_cannot_be_asked_for_makes_no_errand() {
     let depends_on = DependsOn { agent_token: true, ..super::support::OF_CALLER };
-    let mut world = World::with(Double { depends_on, needs_own_actor: false });
+    let mut world = World::with(Double::depending_on(depends_on));
     assert_eq!(world.refused(&alice(), None), ExchangeError::NoActor);
     assert_eq!((world.tick(), world.sent()), (Vec::new(), 0));
 }
@@ -168,4 +171,22 @@ fn one_caller_leaves_room_to_others() {
     world.waits(&Request::by("bob-token"));
     assert!(world.answer(1, &says("t 300")).is_some());
     world.waits(&operation(OF_CALLER));
+}
+
+#[test]
+fn many_exchanges_share_what_a_worker_may_want() {
+    let world = |exchanges: usize| {
+        let exchange = |number: usize| -> (Rc<str>, Box<dyn Protocol>) {
+            (format!("{number}").into(), Box::new(Double::depending_on(super::support::OF_CALLER)))
+        };
+        World::of(Exchanger::speaking((0..exchanges).map(exchange)))
+    };
+    for (exchanges, wanted) in [(1, 1024), (4, 256), (16, 64), (32, 64)] {
+        let mut world = world(exchanges);
+        for user in 0..wanted {
+            world.waits(&Request::by(&format!("{user}")));
+        }
+        let refused = world.refused(&Request::by("one-more"), None);
+        assert_eq!(refused, ExchangeError::Overloaded, "of {exchanges}");
+    }
 }

@@ -93,7 +93,7 @@ fn what_fails_to_be_sent_for_our_own_token_fails_all() {
 
 #[test]
 fn assertion_is_redeemed_with_the_answer_that_brought_it() {
-    let mut world = World::new();
+    let mut world = World::with_assertion();
     let errand = world.waits(&alice());
     assert_eq!(world.tick(), []);
     assert_eq!(world.say("assertion jag"), []);
@@ -112,7 +112,7 @@ fn assertion_is_redeemed_with_the_answer_that_brought_it() {
 
 #[test]
 fn second_assertion_is_no_answer() {
-    let mut world = World::new();
+    let mut world = World::with_assertion();
     let errand = world.waits(&alice());
     assert_eq!(world.tick(), []);
     assert_eq!(world.say("assertion jag"), []);
@@ -130,4 +130,37 @@ fn second_step_that_fails_settles_the_errand() {
     world.host.refuse_callouts.set(true);
     assert_eq!(world.say("assertion jag"), [errand]);
     assert_eq!(world.refused(&alice(), Some(errand)).code(), "exchange_unavailable");
+}
+
+#[test]
+fn rfc8693_2_2_2_own_token_that_may_be_dead_is_made_anew() {
+    for (code, is_made_anew) in [
+        ("exchange_subject_rejected", true),
+        ("exchange_request_rejected", true),
+        ("exchange_client_rejected", true),
+        ("exchange_denied", true),
+        ("exchange_scope_refused", false),
+        ("exchange_token_audience", false),
+        ("account_not_linked", false),
+    ] {
+        let mut world = World::with_own_actor();
+        let user = |number: usize| Request::by(&format!("user-{number}"));
+        world.waits(&user(0));
+        assert_eq!(world.tick(), []);
+        world.say("ours-1 3000");
+        // It is new: of one that takes none, each user would have another made.
+        world.say(code);
+        world.run(&user(1), &says(code));
+        assert_eq!(world.last_sent(), ("/Exchange".to_owned(), "user-1 ours-1".to_owned()));
+        world.host.advance(secs(10));
+        world.run(&user(2), &says(code));
+        assert_eq!(world.last_sent().1, "user-2 ours-1");
+        world.waits(&user(3));
+        assert_eq!(world.tick(), []);
+        assert_eq!(world.last_sent().0 == "/Actor", is_made_anew, "{code}");
+        if is_made_anew {
+            world.say("ours-2 3000");
+            assert_eq!(world.last_sent().1, "user-3 ours-2", "{code}");
+        }
+    }
 }

@@ -20,6 +20,10 @@ use crate::token::{
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Nothing that callers bring.
+pub(super) const OF_NOTHING: DependsOn =
+    DependsOn { subject: false, jwt_svid: false, agent_token: false };
+
 /// The caller's token and nothing else.
 pub(super) const OF_CALLER: DependsOn =
     DependsOn { subject: true, jwt_svid: false, agent_token: false };
@@ -34,6 +38,13 @@ pub(super) fn secs(seconds: u64) -> Duration {
 pub(super) struct Double {
     pub(super) depends_on: DependsOn,
     pub(super) needs_own_actor: bool,
+    pub(super) redeems: bool,
+}
+
+impl Double {
+    pub(super) fn depending_on(depends_on: DependsOn) -> Self {
+        Double { depends_on, needs_own_actor: false, redeems: false }
+    }
 }
 
 impl Protocol for Double {
@@ -48,6 +59,10 @@ impl Protocol for Double {
 
     fn needs_own_actor(&self) -> bool {
         self.needs_own_actor
+    }
+
+    fn redeems(&self) -> bool {
+        self.redeems
     }
 
     fn request(
@@ -160,21 +175,27 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        World::with(Double { depends_on: OF_CALLER, needs_own_actor: false })
+        World::with(Double::depending_on(OF_CALLER))
     }
 
     pub(super) fn with_own_actor() -> Self {
-        World::with(Double { depends_on: OF_CALLER, needs_own_actor: true })
+        World::with(Double { needs_own_actor: true, ..Double::depending_on(OF_CALLER) })
+    }
+
+    /// Whose exchange takes two steps at two servers.
+    pub(super) fn with_assertion() -> Self {
+        World::with(Double { redeems: true, ..Double::depending_on(OF_CALLER) })
     }
 
     pub(super) fn with(double: Double) -> Self {
         let exchange =
             |name: &str| -> (Rc<str>, Box<dyn Protocol>) { (name.into(), Box::new(double)) };
-        World {
-            host: FakeHost::new(),
-            exchanger: Exchanger::speaking(["one", "other"].into_iter().map(exchange)),
-            claims: Rc::new(Verified::assumed(claims())),
-        }
+        World::of(Exchanger::speaking(["one", "other"].into_iter().map(exchange)))
+    }
+
+    pub(super) fn of(exchanger: Exchanger) -> Self {
+        let claims = Rc::new(Verified::assumed(claims()));
+        World { host: FakeHost::new(), exchanger, claims }
     }
 
     pub(super) fn obtain_by(

@@ -103,6 +103,9 @@ pub(super) trait Reader {
     /// Reads a document. The reason of a refusal is logged, so it repeats nothing secret.
     fn read(&self, body: &[u8]) -> Result<Self::Document, String>;
 
+    /// Whether two documents say the same, in whatever order and words.
+    fn is_same(one: &Self::Document, other: &Self::Document) -> bool;
+
     /// What an operator should know of a document that was taken.
     fn note(_document: &Self::Document) -> Option<String> {
         None
@@ -130,7 +133,7 @@ pub(super) struct SharedDocument<R: Reader> {
     /// As last seen.
     record: Record,
     held: Option<Held<R::Document>>,
-    /// How often another document took the place of the one that was held.
+    /// How often a document that says something else took the place of the one that was held.
     changes: u64,
     /// A stored document that we could not read: it is not tried again.
     unreadable: Option<[u8; 32]>,
@@ -225,8 +228,8 @@ impl<R: Reader> SharedDocument<R> {
         }
     }
 
-    /// How often the document changed. One that was fetched again and is the same to the byte
-    /// is no change.
+    /// How often what the document says changed. One that was fetched again and says the same is
+    /// no change.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
@@ -419,10 +422,11 @@ impl<R: Reader> SharedDocument<R> {
         Ok(())
     }
 
-    /// Whether it is another document than the one that was held.
+    /// Whether it is another document than the one that was held, to the byte.
     fn hold(&mut self, document: R::Document, stored: Stored) -> bool {
         let is_new = self.held.as_ref().is_none_or(|held| held.stored.digest != stored.digest);
-        if is_new {
+        let is_same = |held: &Held<R::Document>| R::is_same(&held.document, &document);
+        if is_new && !self.held.as_ref().is_some_and(is_same) {
             self.changes = self.changes.saturating_add(1);
         }
         self.held = Some(Held { document, stored });

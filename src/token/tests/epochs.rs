@@ -91,6 +91,33 @@ fn epoch_changes_with_what_is_published_and_not_with_each_fetch() {
 }
 
 #[test]
+fn epoch_does_not_change_with_the_order_or_with_what_means_nothing() {
+    let mut worker = Worker::new(&SharedData::default());
+    let revoked = [json!({"sub": "alice"}), json!({"jti": "1", "sub": "bob"}), json!({"sid": "s"})];
+    let keys = [jwk(1, "k1"), jwk(2, "k2")];
+    worker.fetch(&keys, &json!(revoked));
+    let before = worker.epoch();
+    let [alice, bob, session] = &revoked;
+    let mut described = keys.clone();
+    described[0]["x-generated-at"] = json!(1);
+    let [first, second] = described;
+    for revoked in [json!([session, bob, alice]), json!([alice, alice, bob, session])] {
+        worker.fetch(&[second.clone(), first.clone()], &revoked);
+        assert_eq!(worker.epoch(), before, "{revoked}");
+    }
+    // As many others are others.
+    for (keys, revoked) in [
+        (["k1", "k3"], json!([alice, bob, session])),
+        (["k1", "k3"], json!([alice, bob, {"sid": "t"}])),
+        (["k1", "k3"], json!([alice, bob, {"sid": "t", "issued_before": 1}])),
+    ] {
+        let before = worker.epoch();
+        worker.fetch(&[jwk(1, keys[0]), jwk(2, keys[1])], &revoked);
+        assert_eq!(worker.epoch(), before + 1, "{revoked}");
+    }
+}
+
+#[test]
 fn failed_fetch_leaves_the_epoch() {
     let mut worker = Worker::new(&SharedData::default());
     worker.fetch(&[jwk(1, "k1")], &json!([]));

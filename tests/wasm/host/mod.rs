@@ -204,6 +204,15 @@ impl Vm {
         configured.unwrap_or(0) != 0
     }
 
+    /// Ends the root context, as Envoy does with that of a configuration that was replaced, once
+    /// its last stream is gone.
+    pub(crate) fn end(&self) {
+        let mut inner = self.inner();
+        let done = inner.call::<_, u32>("proxy_on_done", ROOT, ROOT);
+        assert_eq!(done, Some(1), "nothing keeps it");
+        inner.call::<_, ()>("proxy_on_delete", ROOT, ROOT);
+    }
+
     /// Moves the clock. Nothing runs by itself: see [`Vm::tick`].
     pub(crate) fn advance(&self, by: Duration) {
         self.inner().state().now += by;

@@ -443,11 +443,7 @@ fn what_came_with_the_request_never_goes_on() {
     let nested = |own: &str| jwt("at+jwt", &json!({"iss": ISSUER, "orig": {"token": own}}));
     let [nested, svid, agents] = [&request.token, "svid", "agents"].map(nested);
     for token in [&request.token, "svid", "agents", &inside, &nested, &svid, &agents] {
-        for profile in [
-            opaque_exchange(),
-            Profile::OnBehalfOf(on_behalf_of()),
-            Profile::ClientCredentials(client_credentials(Target::default())),
-        ] {
+        for profile in [opaque_exchange(), Profile::OnBehalfOf(on_behalf_of())] {
             let read = read_body(&profile, &request, &body(token));
             assert_flaw(read, Some(Flaw::Unchanged), &(&profile, token));
         }
