@@ -983,7 +983,7 @@ fn the_callers_token_goes_nowhere_else_either() {
         ("cookie", format!("session={token}")),
         ("referer", format!("https://app.example/?access_token={token}")),
         ("x-agent-token", token.clone()),
-        ("x-original-uri", format!("/mcp?t=%{:02X}{}", token.as_bytes()[0], &token[1..])),
+        ("x-original-uri", format!("/mcp?t={}", token.replace('.', "%2E"))),
     ];
     for mode in BOTH_MODES {
         let mut request =
