@@ -62,10 +62,11 @@ pub(super) struct Answer {
 
 /// How requests go on in `stream`.
 pub(super) struct Stream {
-    /// The credential of those that are not known in time: of clients older than 2026-07-28.
+    /// The credential where the operation is not known in time: for this client, or where that
+    /// says it, for one older than 2026-07-28.
     pub(super) server_wide: Option<CredentialWanted>,
-    /// Whether the client is one of these.
-    pub(super) is_older_client: bool,
+    /// Whether the headers of this client say the operation.
+    pub(super) is_known: bool,
 }
 
 /// The credential that goes to the server.
@@ -323,7 +324,7 @@ impl CredentialAnswer {
             needs: (*wanted.needs).clone(),
             older_clients: None,
         };
-        if !stream.is_some_and(|stream| stream.is_older_client) {
+        if stream.is_none_or(|stream| stream.is_known) {
             return Some(CredentialAnswer { older_clients, ..answer });
         }
         match older_clients {

@@ -9,7 +9,7 @@ use super::caller::Party;
 use super::files::{Unusable, read};
 use crate::config::{self, Secrets};
 use crate::gate::{Enforcement, HostMode, Server};
-use crate::mcp::{MODERN_VERSION, Target};
+use crate::mcp::{Era, MODERN_VERSION, Operation, Target};
 use crate::token::{Authenticator, IssuerId};
 
 /// A configuration in force.
@@ -85,9 +85,13 @@ impl Deployment {
                 let rehearsal =
                     server.rehearse(&identity, &call.method, &call.params, call.revision);
                 let is_stream = self.enforcement.host_mode == HostMode::Stream;
+                let is_modern = call.revision == MODERN_VERSION;
+                let is_known = is_modern && Operation::can_be_claimed(&call.method);
+                let era = if is_modern && !is_known { Era::Modern } else { Era::Legacy };
+                let policy = server.policies.in_force(now).0;
                 let stream = is_stream.then(|| Stream {
-                    server_wide: server.policies.in_force(now).0.server_credential(),
-                    is_older_client: call.revision != MODERN_VERSION,
+                    server_wide: policy.credential_of_unknown(&identity, era),
+                    is_known,
                 });
                 Answer::of(rehearsal, Presented::of(&identity), stream.as_ref())
             }

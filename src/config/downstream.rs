@@ -384,15 +384,20 @@ fn unknown_tenants(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerVi
 
 /// A subscription is one request, which carries one credential.
 fn one_for_subscriptions(notes: &mut Notes, policy: &PolicyView<'_>, server: &ServerView) {
-    let own = |rule: &RuleView| rule.rule.exchange.clone().filter(|_| rule.kind == Kind::Resource);
-    let first = server.exchange.clone().or_else(|| server.rules.iter().find_map(own));
-    let differs = |rule: &&RuleView| {
-        own(rule).zip(first.as_ref()).is_some_and(|(own, first)| !Rc::ptr_eq(&own, first))
+    fn of<'v>(rule: &'v RuleView, server: &'v ServerView) -> Option<&'v Rc<Downstream>> {
+        rule.rule.exchange.as_ref().or(server.exchange.as_ref())
+    }
+    let resources = || server.rules.iter().filter(|rule| rule.kind == Kind::Resource);
+    let of_server = server.exchange.as_ref();
+    let first = of_server.or_else(|| resources().next().and_then(|rule| of(rule, server)));
+    let differs = |rule: &&RuleView| match (of(rule, server), first) {
+        (Some(one), Some(first)) => !Rc::ptr_eq(one, first),
+        (one, first) => one.is_some() != first.is_some(),
     };
-    let rules = server.rules.iter().filter(|rule| rule.path.starts_with(policy.path));
-    for rule in rules.filter(differs) {
-        let message = "a subscription carries one credential: one that is also for what has another exchange is refused";
-        notes.warn(format!("{}.exchange", rule.path), message);
+    for rule in resources().filter(|rule| rule.path.starts_with(policy.path)).filter(differs) {
+        let message = "a subscription carries one credential: one that is also for what has another exchange, or none, is refused";
+        let member = if rule.rule.exchange.is_some() { ".exchange" } else { "" };
+        notes.warn(format!("{}{member}", rule.path), message);
     }
 }
 

@@ -193,7 +193,8 @@ impl Shared {
     }
 
     /// Puts a new configuration in force. Streams that arrived under the old one keep
-    /// it; those that wait for its keys are denied, as nobody fetches them any more.
+    /// it; those that wait for its keys, its issuers' word or a credential are denied, as nobody
+    /// fetches these any more.
     fn replace_worker(&self, worker: Worker) {
         let replaced = self.worker.replace(Rc::new(RefCell::new(worker)));
         replaced.borrow_mut().retire(&self.host);

@@ -3,9 +3,12 @@
 
 use std::rc::Rc;
 
+use memchr::memmem::Finder;
+
 use super::denials::{challenge, refused, rejected};
 use super::headers::{
-    HeaderEdit, HeaderError, Headers, MIN_TOKEN_LEN, contains, is_json_content_type,
+    HeaderEdit, HeaderError, Headers, MIN_TOKEN_LEN, is_copied, is_json_content_type,
+    percent_decode,
 };
 use super::http_sse::{HttpSse, Transport};
 use super::relay::Reading;
@@ -18,8 +21,8 @@ use crate::mcp::{
 };
 use crate::reply::{ChallengeError, Code, Denial, RpcError};
 use crate::token::{
-    CertificateDigest, Credential, Demands, PeerConnection, ProofError, Requirement, Scheme,
-    TokenError,
+    CertificateDigest, Credential, Demands, MAX_TOKEN, PeerConnection, ProofError, Requirement,
+    Scheme, TokenError,
 };
 
 /// Headers that are ours to set. Whoever sends one is forging it.
@@ -67,9 +70,6 @@ const MAX_SESSION_LEN: usize = 4 * 1024;
 /// Longest name of an agent's instance, in bytes. UUIDs and names of pods are meant, and a
 /// claim must say the same.
 const MAX_INSTANCE_LEN: usize = 256;
-
-/// Longest token of an agent, in bytes: that of any token.
-const MAX_ACTOR_TOKEN_LEN: usize = 16 * 1024;
 
 /// Most `Mcp-Param-*` headers. Each is a parameter of one tool that somebody routes by, so
 /// a handful is many; Envoy's own limit is 100 headers in all.
@@ -126,24 +126,26 @@ impl Arrival {
         }
     }
 
-    /// Keeps out every header that has the caller's token in it: proxies before us may have
+    /// Keeps out every header that has one of the credentials in it: proxies before us may have
     /// copied it, and it stops here.
     ///
     /// # Errors
     /// A denial when it is in a header that the request cannot do without.
-    pub(super) fn keep_out(&mut self, headers: &Headers, token: &str) -> Result<(), Denial> {
-        let token = token.as_bytes();
-        if token.len() < MIN_TOKEN_LEN {
-            return Ok(());
-        }
+    pub(super) fn keep_out(
+        &mut self,
+        headers: &Headers,
+        credentials: &Credentials,
+    ) -> Result<(), Denial> {
+        let finders: Vec<_> = credentials.to_keep_out().map(Finder::new).collect();
         for (name, value) in headers.iter() {
-            let is_named_so = contains(name.as_bytes(), token);
-            if !is_named_so && !contains(value, token) {
+            let is_in = |text: &[u8]| finders.iter().any(|finder| is_copied(finder, text));
+            let is_named_so = is_in(name.as_bytes());
+            if !is_named_so && !is_in(value) {
                 continue;
             }
             if name.starts_with(':') || SINGLE.contains(&name) || name.starts_with(MCP_PREFIX) {
                 let place = if is_named_so { "the name of a header" } else { name };
-                let reason = format!("the caller's token is also in {place}");
+                let reason = format!("a credential of the caller is also in {place}");
                 return Err(mixed(&reason, &self.server));
             }
             let edit = HeaderEdit::Remove(name.to_owned());
@@ -510,7 +512,7 @@ pub(super) fn credentials(
         .read(headers, server, peer)
         .map_err(|error| rejected(error.into(), server, || None))?;
     let actor_token = match &server.actor_token_header {
-        Some(name) => visible(headers, name, MAX_ACTOR_TOKEN_LEN)?,
+        Some(name) => visible(headers, name, MAX_TOKEN)?,
         None => None,
     };
     let token = token.to_owned();
@@ -518,6 +520,19 @@ pub(super) fn credentials(
 }
 
 impl Credentials {
+    /// The tokens that no MCP server sees. Longer ones are refused, wherever they are.
+    fn to_keep_out(&self) -> impl Iterator<Item = &str> {
+        let tokens = [
+            Some(self.token.as_str()),
+            self.workload.brought().jwt_svid,
+            self.actor_token.as_deref(),
+        ];
+        tokens
+            .into_iter()
+            .flatten()
+            .filter(|token| (MIN_TOKEN_LEN..=MAX_TOKEN).contains(&token.len()))
+    }
+
     /// What they are to the authenticator.
     pub(super) fn brought(&self, method: HttpMethod) -> Credential<'_> {
         Credential {
@@ -621,31 +636,6 @@ fn check_query(headers: &Headers) -> Result<(), Denial> {
         return Err(Denial::new(Code::TokenInQuery, "access_token in the query"));
     }
     Ok(())
-}
-
-fn percent_decode(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) => {
-                let digits = [*high, *low];
-                let value = std::str::from_utf8(&digits)
-                    .ok()
-                    .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                match value {
-                    Some(value) => {
-                        decoded.push(value);
-                        rest = tail;
-                    }
-                    None => decoded.push(byte),
-                }
-            }
-            _ => decoded.push(byte),
-        }
-    }
-    decoded
 }
 
 /// `credentials` are the configured headers that bring credentials like the others.

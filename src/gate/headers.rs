@@ -1,10 +1,18 @@
 //! Header fields as the host gives them: a list of lines, values as bytes.
 
+use std::borrow::Cow;
+
+use memchr::memmem::Finder;
+
 use crate::token::Secret;
 
 /// Shortest token that is looked for in other places, in bytes. A shorter one can be guessed
 /// (RFC 6749 section 10.10), and is in many a value by chance.
 pub(super) const MIN_TOKEN_LEN: usize = 16;
+
+/// Most parts of `Authorization` that are looked for in what is recorded. A scheme and a token are
+/// two; lines with these, joined on the way, are refused, and have them too.
+const MAX_PARTS: usize = 8;
 
 /// Request or response header lines in wire order. Names are lowercase, as HTTP
 /// hosts deliver them; values may be any bytes.
@@ -57,8 +65,10 @@ impl Headers {
     /// before us may have copied it.
     pub(super) fn is_credential_in(&self, text: &str) -> bool {
         let lines = self.0.iter().filter(|(name, _)| name == "authorization");
-        let mut parts = lines.flat_map(|(_, value)| value.split(|byte| *byte == b' '));
-        parts.any(|part| part.len() >= MIN_TOKEN_LEN && contains(text.as_bytes(), part))
+        let parts = lines.flat_map(|(_, value)| value.split(|byte| *byte == b' '));
+        parts.take(MAX_PARTS).any(|part| {
+            part.len() >= MIN_TOKEN_LEN && is_copied(&Finder::new(part), text.as_bytes())
+        })
     }
 
     /// Every line of that name.
@@ -96,9 +106,39 @@ pub enum HeaderEdit {
     SetSecret(&'static str, Secret),
 }
 
-/// Whether those bytes are somewhere in a text. All have none in them.
-pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+/// Whether a credential is somewhere in a text, as it is or percent-encoded (RFC 3986 section
+/// 2.1), as in a URL. Linear in the text, which anybody sends.
+pub(super) fn is_copied(credential: &Finder<'_>, text: &[u8]) -> bool {
+    credential.find(text).is_some() || credential.find(&percent_decode(text)).is_some()
+}
+
+/// RFC 3986 section 2.1. What is no encoding stays.
+pub(super) fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let digits = [*high, *low];
+                let value = std::str::from_utf8(&digits)
+                    .ok()
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                match value {
+                    Some(value) => {
+                        decoded.push(value);
+                        rest = tail;
+                    }
+                    None => decoded.push(byte),
+                }
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    Cow::Owned(decoded)
 }
 
 /// The media type of a `Content-Type`, lowercase, without parameters.
@@ -164,6 +204,48 @@ mod tests {
             assert_eq!(headers.is_credential_in(text), expected, "{text}");
         }
         assert!(!Headers::default().is_credential_in("0123456789abcdef"));
+    }
+
+    /// What is looked for, and where: short texts of few letters, so that there is much to find.
+    #[test]
+    fn a_credential_is_found_where_a_plain_search_finds_it() {
+        let mut state = 1_u64;
+        let mut below = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % bound
+        };
+        let mut found = 0;
+        for _ in 0..20_000 {
+            let mut letters = |most: u64| -> Vec<u8> {
+                let length = below(most) + 1;
+                (0..length)
+                    .map(|_| *b"aab%".get(usize::try_from(below(4)).unwrap()).unwrap())
+                    .collect()
+            };
+            let (credential, text) = (letters(6), letters(40));
+            let plain = text.windows(credential.len()).any(|window| window == credential);
+            let decoded = percent_decode(&text);
+            let expected =
+                plain || decoded.windows(credential.len()).any(|window| window == credential);
+            assert_eq!(is_copied(&Finder::new(&credential), &text), expected);
+            found += usize::from(expected);
+        }
+        assert!((1_000..19_000).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn a_credential_is_found_in_the_encoding_of_urls() {
+        for (text, expected) in [
+            ("/mcp?t=abc+def/ghi==", true),
+            ("/mcp?t=abc%2Bdef%2fghi%3D%3d", true),
+            ("/mcp?t=%61bc+d%65f/ghi==", true),
+            ("100%/abc+def/ghi==%", true),
+            ("/mcp?t=abc%2Bdef%2Fghi%3", false),
+            ("/mcp?t=abc%252Bdef%252Fghi%253D%253D", false),
+        ] {
+            let found = is_copied(&Finder::new("abc+def/ghi=="), text.as_bytes());
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ use relay::{Reading, Refused, Relay, Viewer};
 use swap::{Carried, Obtained, Taken};
 use verdict::Verdict;
 
-use crate::audit::{Text, digest};
+use crate::audit::{self, Text, digest};
 use crate::exchange::{Credential, Errand};
 use crate::host::Host;
 use crate::mcp::{Era, Id, Message, Operation, Principal, read_message_and_params};
@@ -113,13 +113,7 @@ enum State {
         hold: HoldWatch,
     },
     /// The caller is known, and the credential is asked for that the headers are to leave with.
-    AwaitingRelease {
-        admitted: Admitted,
-        claimed: Claimed,
-        wait: Errand,
-        body: BodyProgress,
-        hold: HoldWatch,
-    },
+    AwaitingRelease { admitted: Admitted, claimed: Claimed, wait: Errand },
     /// The caller is known, the operation is not.
     AwaitingBody { admitted: Admitted, headers: HeadersAre, hold: HoldWatch },
     /// The operation is known too, and its rule asks for the issuer's word on the token.
@@ -143,7 +137,7 @@ struct Claimed {
     operation: Option<Operation>,
     /// The credential that the headers leave with.
     wanted: Option<CredentialWanted>,
-    /// Whether that is one for the whole server.
+    /// Whether that is one for the whole server, because they do not say the operation.
     server_wide: bool,
 }
 
@@ -233,7 +227,8 @@ impl Gate {
             Event::Abandoned => match state {
                 state if state.awaits().is_some() => {
                     let code = Code::Unavailable("configuration_replaced");
-                    Err(Denial::new(code, "the configuration was replaced"))
+                    let denial = Denial::new(code, "the configuration was replaced");
+                    Err(denial.with_id(state.id().cloned()))
                 }
                 state => Ok(out_of_order(state)),
             },
@@ -264,7 +259,8 @@ impl Gate {
         };
         let step = step.and_then(|(state, effects)| {
             if effects.wake.is_some_and(Wake::is_for_a_fetch) && !worker.may_wait() {
-                return Err(Denial::new(Code::Overloaded, "too many streams wait"));
+                let denial = Denial::new(Code::Overloaded, "too many streams wait");
+                return Err(denial.with_id(state.id().cloned()));
             }
             Ok((state, effects))
         });
@@ -295,9 +291,9 @@ impl Gate {
     #[must_use]
     pub fn awaits_hold_check(&self) -> bool {
         match &self.state {
-            State::AwaitingEvidence { hold, .. }
-            | State::AwaitingRelease { hold, .. }
-            | State::AwaitingBody { hold, .. } => hold.baseline.is_some() && !hold.shown,
+            State::AwaitingEvidence { hold, .. } | State::AwaitingBody { hold, .. } => {
+                hold.baseline.is_some() && !hold.shown
+            }
             _ => false,
         }
     }
@@ -339,7 +335,7 @@ impl Gate {
             ));
         }
         let credentials = credentials(headers, &server, &worker.workloads, peer)?;
-        arrival.keep_out(headers, &credentials.token)?;
+        arrival.keep_out(headers, &credentials)?;
         let body = if end { BodyProgress::Absent } else { BodyProgress::Incomplete };
         let hold = HoldWatch {
             baseline: received.filter(|_| worker.host_mode == HostMode::Hold && !end),
@@ -395,7 +391,7 @@ impl Gate {
                 let admitted = Admitted::new(arrival, caller, brought, worker, host)?;
                 let rollback = admitted.standing.rollback.as_deref().map(str::to_owned);
                 self.account.note(|record| record.rollback = rollback);
-                self.authenticated(admitted, body, hold, waited, worker, host)
+                self.authenticated(admitted, hold, waited, worker, host)
             }
             Outcome::Waits(wait) => {
                 let effects = wait_for(Wait::Evidence(wait));
@@ -419,7 +415,6 @@ impl Gate {
     fn authenticated(
         &mut self,
         admitted: Admitted,
-        body: BodyProgress,
         hold: HoldWatch,
         waited: Waited,
         worker: &mut Worker,
@@ -459,20 +454,17 @@ impl Gate {
             return Ok((State::AwaitingBody { admitted, headers, hold }, effects));
         }
         let claimed = self.claimed(&admitted, host)?;
-        let late = waited.at_all();
-        self.release(admitted, claimed, late, None, (body, hold), worker, host)
+        self.release(admitted, claimed, waited.at_all(), None, worker, host)
     }
 
     /// Lets the headers of a request go whose body was not read, with the credential for what
     /// they claim.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one state, and the context")]
     fn release(
         &mut self,
         mut admitted: Admitted,
         claimed: Claimed,
         late: bool,
         waited: Option<Errand>,
-        (body, hold): (BodyProgress, HoldWatch),
         worker: &mut Worker,
         host: &dyn Host,
     ) -> Step {
@@ -480,10 +472,7 @@ impl Gate {
         match self.obtain(&admitted, wanted, None, waited, worker, host)? {
             Obtained::Waits(wait) => {
                 let effects = wait_for(Wait::Credential(wait));
-                return Ok((
-                    State::AwaitingRelease { admitted, claimed, wait, body, hold },
-                    effects,
-                ));
+                return Ok((State::AwaitingRelease { admitted, claimed, wait }, effects));
             }
             Obtained::Ready(credential) => {
                 admitted.taken = wanted.map(|wanted| Taken {
@@ -494,11 +483,6 @@ impl Gate {
             }
             Obtained::Nothing => {}
         }
-        // The body was shown meanwhile: resuming would release it undecided.
-        if hold.shown {
-            let headers = HeadersAre::Held;
-            return Ok((State::AwaitingBody { admitted, headers, hold }, Effects::default()));
-        }
         let operation = claimed.operation.as_ref();
         let credential = admitted.taken.as_ref().map(|taken| &*taken.credential);
         let effects = Effects {
@@ -508,7 +492,7 @@ impl Gate {
             ..Effects::default()
         };
         let headers = if late { HeadersAre::ReleasedLate } else { HeadersAre::Released };
-        Ok((State::AwaitingBody { admitted, headers, hold }, effects))
+        Ok((State::AwaitingBody { admitted, headers, hold: HoldWatch::default() }, effects))
     }
 
     /// The operation that the headers of a 2026-07-28 request claim, if policy allows it: what
@@ -520,14 +504,14 @@ impl Gate {
     /// needs the id of the request, and since headers that lie have an error of their own.
     fn claimed(&mut self, admitted: &Admitted, host: &dyn Host) -> Result<Claimed, Denial> {
         let Admitted { arrival, standing, .. } = admitted;
+        let identity = standing.identity();
         let nothing = Claimed { operation: None, wanted: None, server_wide: false };
         let Some(operation) = arrival.headers.standard().claimed_operation() else {
-            // What a client of the older revisions is about to do, nobody knows yet.
-            let wanted =
-                if arrival.claims_modern() { None } else { standing.policy.server_credential() };
+            // What the client is about to do, nobody knows yet.
+            let era = if arrival.claims_modern() { Era::Modern } else { Era::Legacy };
+            let wanted = standing.policy.credential_of_unknown(&identity, era);
             return Ok(Claimed { wanted, server_wide: true, ..nothing });
         };
-        let identity = standing.identity();
         let verdict = Verdict::of(
             standing,
             |policy| policy.decide(&identity, &operation, Form::Request),
@@ -562,10 +546,14 @@ impl Gate {
         host: &dyn Host,
     ) -> Result<Obtained, Denial> {
         let (obtained, record) = swap::obtain(admitted, wanted, waited, id, worker, host);
-        if record.is_some() {
-            self.account.note(|noted| noted.exchange = record);
-        }
+        self.note_exchange(record);
         obtained
+    }
+
+    fn note_exchange(&mut self, exchange: Option<audit::Exchange>) {
+        if exchange.is_some() {
+            self.account.note(|record| record.exchange = exchange);
+        }
     }
 
     /// The request may go on, and does as soon as it has what it takes along.
@@ -579,13 +567,11 @@ impl Gate {
         let Decided { admitted, wanted, id, held, .. } = &decided;
         let (wanted, id) = (wanted.as_ref(), id.as_ref());
         if !held {
-            swap::check_sent(admitted.taken.as_ref(), wanted, admitted, id, host)?;
+            let (checked, record) = swap::check_sent(admitted, wanted, id, host);
+            self.note_exchange(record);
+            checked?;
             let credential = admitted.taken.as_ref().map(|taken| Rc::clone(&taken.credential));
             return Ok(self.forward(decided, credential, worker, host));
-        }
-        let taken = admitted.taken.as_ref().filter(|taken| taken.is_for(wanted, host.now()));
-        if let Some(credential) = taken.map(|taken| Rc::clone(&taken.credential)) {
-            return Ok(self.forward(decided, Some(credential), worker, host));
         }
         match self.obtain(admitted, wanted, id, waited, worker, host)? {
             Obtained::Nothing => Ok(self.forward(decided, None, worker, host)),
@@ -627,16 +613,8 @@ impl Gate {
                     _ => Ok((state, effects)),
                 }
             }
-            State::AwaitingRelease { admitted, claimed, wait, body: progress, hold } => {
-                let waiting = (progress, hold);
-                let (state, effects) =
-                    self.release(admitted, claimed, true, Some(wait), waiting, worker, host)?;
-                match (&state, progress) {
-                    (State::AwaitingBody { .. }, BodyProgress::Complete) => {
-                        self.body_came(state, body, progress, worker, host)
-                    }
-                    _ => Ok((state, effects)),
-                }
+            State::AwaitingRelease { admitted, claimed, wait } => {
+                self.release(admitted, claimed, true, Some(wait), worker, host)
             }
             State::AwaitingWord { admitted, message, held, wait } => {
                 let waited = Waited::not().and(wait);
@@ -675,14 +653,12 @@ impl Gate {
                 };
                 Ok((state, Effects::default()))
             }
-            State::AwaitingRelease { admitted, claimed, wait, hold, .. } => {
-                if body.size() > MAX_BODY {
-                    return Err(too_large());
-                }
-                let hold = HoldWatch { shown: true, ..hold };
-                let state =
-                    State::AwaitingRelease { admitted, claimed, wait, body: progress, hold };
-                Ok((state, Effects::default()))
+            // Resuming would release the body undecided. So the headers wait for its decision,
+            // and what they claim does not matter any more.
+            State::AwaitingRelease { admitted, .. } => {
+                let (headers, hold) = (HeadersAre::Held, HoldWatch::default());
+                let state = State::AwaitingBody { admitted, headers, hold };
+                self.body_came(state, body, progress, worker, host)
             }
             State::AwaitingBody { admitted, headers, hold } => {
                 if body.size() > MAX_BODY {
@@ -1054,6 +1030,15 @@ impl State {
         }
     }
 
+    /// The id of the JSON-RPC request, once it is read.
+    fn id(&self) -> Option<&Id> {
+        match self {
+            State::AwaitingWord { message: Message::Request { id, .. }, .. } => Some(id),
+            State::AwaitingCredential { decided, .. } => decided.id.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The credential that left with the headers, while the body is not decided.
     fn taken(&self) -> Option<&Taken> {
         match self {
@@ -1096,9 +1081,7 @@ fn out_of_order(state: State) -> (State, Effects) {
 /// Looks whether the host shows the body of a stream whose headers are held.
 fn hold_check(state: State, received: Option<u64>, worker: &mut Worker, host: &dyn Host) -> Step {
     let (mut state, effects) = out_of_order(state);
-    let (State::AwaitingEvidence { hold, .. }
-    | State::AwaitingRelease { hold, .. }
-    | State::AwaitingBody { hold, .. }) = &mut state
+    let (State::AwaitingEvidence { hold, .. } | State::AwaitingBody { hold, .. }) = &mut state
     else {
         return Ok((state, effects));
     };

@@ -15,10 +15,6 @@ use crate::reply::{
 };
 use crate::token::{AccessToken, SubjectKind};
 
-/// Most bytes of `claims` that an authorization server has clients bring back to it. They travel
-/// in a header, base64, and clients read some 8 KiB of headers; Entra ID sends about 100 bytes.
-const MAX_CLAIMS_LEN: usize = 4 * 1024;
-
 /// The denial of an operation for which the user has to authenticate again, or better: a
 /// challenge, unless nothing can be asked for, or it was asked for too often.
 pub(super) fn step_up(
@@ -60,11 +56,9 @@ pub(super) fn interaction(
             Code::StepUpRequired,
             ChallengeError::InsufficientUserAuthentication(Authentication::default()),
         )),
-        StepUpChallenge::Claims => claims
-            .filter(|claims| token.takes_claims_challenges && claims.len() <= MAX_CLAIMS_LEN)
-            .map(|claims| {
-                (Code::ClaimsRequired, ChallengeError::ClaimsOfIssuer(Rc::clone(claims)))
-            }),
+        StepUpChallenge::Claims => claims.filter(|_| token.takes_claims_challenges).map(|claims| {
+            (Code::ClaimsRequired, ChallengeError::ClaimsOfIssuer(Rc::clone(claims)))
+        }),
     };
     let Some((code, error)) = challenged else {
         let code = Code::ExchangeRefused("exchange_interaction_required");

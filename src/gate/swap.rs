@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use super::admitted::Admitted;
 use super::denials::exchange_denial;
@@ -31,12 +30,11 @@ pub(super) enum Obtained {
     Waits(Errand),
 }
 
-/// A credential that was taken for what the headers of a request claim, before its body was read.
-/// It left with them, unless they are held after all.
+/// The credential that left with the headers of a request, before its body was read.
 pub(super) struct Taken {
-    /// What was wanted of it.
+    /// What was wanted for what they claim.
     pub(super) wanted: CredentialWanted,
-    /// Whether it was taken for the whole server, because nobody knew the operation.
+    /// Whether it is one for the whole server, because they claim no operation.
     pub(super) server_wide: bool,
     pub(super) credential: Rc<Credential>,
 }
@@ -76,14 +74,10 @@ pub(super) fn foreign_challenge(headers: &Headers) -> Option<HeaderEdit> {
 }
 
 impl Taken {
-    /// Whether it is what the operation takes, and still good.
-    pub(super) fn is_for(&self, wanted: Option<&CredentialWanted>, now: SystemTime) -> bool {
-        wanted.is_some_and(|wanted| {
-            Rc::ptr_eq(&self.wanted.downstream, &wanted.downstream)
-                && self.wanted.scopes == wanted.scopes
-                && self.credential.grants(&wanted.needs)
-                && self.credential.expires_at > now
-        })
+    /// Whether it is what the operation asks for, or will do for it.
+    fn is_for(&self, wanted: &CredentialWanted) -> bool {
+        Rc::ptr_eq(&self.wanted.downstream, &wanted.downstream)
+            && (self.wanted.scopes == wanted.scopes || (self.server_wide && wanted.server_wide))
     }
 }
 
@@ -104,14 +98,14 @@ pub(super) fn obtain(
         return (Ok(Obtained::Nothing), Some(record(wanted, "injected", None)));
     };
     let caller = &admitted.caller;
-    let (Some(token), digest) = (&admitted.token, &caller.digest) else {
+    let Some(token) = &admitted.token else {
         let denial = Denial::new(Code::HostFailure, "the caller's token was not kept");
         return (Err(denial.with_id(id.cloned())), None);
     };
     let workload = caller.workload.as_deref();
     let subject = Subject {
         token: token.reveal(),
-        digest,
+        digest: &caller.digest,
         claims: &caller.token,
         epoch: worker.authenticator.epoch(caller.token.issuer),
         jwt_svid: admitted.jwt_svid.as_ref().map(Secret::reveal).zip(workload),
@@ -139,37 +133,47 @@ pub(super) fn obtain(
     }
 }
 
-/// Whether the credential that left with the headers is the one that the operation takes.
+/// Whether the credential that left with the headers is the one that the operation takes, and
+/// what to record of it.
 ///
 /// # Errors
 /// A denial when it is not.
 pub(super) fn check_sent(
-    sent: Option<&Taken>,
-    wanted: Option<&CredentialWanted>,
     admitted: &Admitted,
+    wanted: Option<&CredentialWanted>,
     id: Option<&Id>,
     host: &dyn Host,
-) -> Result<(), Denial> {
-    let wanted = wanted.filter(|wanted| wanted.downstream.exchange.is_some());
-    let fits = match (sent, wanted) {
-        (None, None) => true,
-        (Some(Taken { wanted: had, server_wide, credential }), Some(wanted)) => {
-            let same_exchange = Rc::ptr_eq(&had.downstream, &wanted.downstream);
-            let fits = had.scopes == wanted.scopes || (*server_wide && wanted.server_wide);
-            if same_exchange && fits && !credential.grants(&wanted.needs) {
-                let error = ExchangeError::ScopeRefused;
-                return Err(exchange_denial(&error, &had.downstream.name, admitted, id, host));
-            }
-            same_exchange && fits
-        }
-        _ => false,
+) -> (Result<(), Denial>, Option<audit::Exchange>) {
+    let scope_refused = |sent: &Taken| {
+        let exchange = &sent.wanted.downstream.name;
+        exchange_denial(&ExchangeError::ScopeRefused, exchange, admitted, id, host)
     };
-    if fits {
-        return Ok(());
-    }
-    let reason = "the operation takes a credential of its own, which in `stream` cannot be had in \
-                  time for this client: use `hold`, or let the rule have `server_wide_exchange`";
-    Err(Denial::new(Code::ExchangeNeedsHold, reason).with_id(id.cloned()))
+    let asked_for = wanted.filter(|wanted| wanted.downstream.exchange.is_some());
+    let denial = match (&admitted.taken, asked_for) {
+        (None, None) => {
+            return (Ok(()), wanted.map(|wanted| record(wanted, "injected", None)));
+        }
+        (Some(sent), Some(wanted)) if sent.is_for(wanted) => {
+            if sent.credential.grants(&wanted.needs) {
+                return (Ok(()), None);
+            }
+            scope_refused(sent)
+        }
+        // Its own, but the issuer has taken back some of what the token says.
+        (Some(sent), _) if !sent.server_wide => scope_refused(sent),
+        _ => {
+            let reason = "the operation takes a credential of its own, which in `stream` cannot \
+                          be had in time for this client: use `hold`, or let the rule have \
+                          `server_wide_exchange`";
+            Denial::new(Code::ExchangeNeedsHold, reason).with_id(id.cloned())
+        }
+    };
+    let code = denial.code.as_str();
+    let record = match &admitted.taken {
+        Some(sent) => Some(record(&sent.wanted, code, Some(&sent.credential))),
+        None => wanted.map(|wanted| record(wanted, code, None)),
+    };
+    (Err(denial), record)
 }
 
 /// The credential as a header.

@@ -93,6 +93,12 @@ impl Operation {
         Some(Operation { method: method.to_owned(), target: object(name.to_owned()) })
     }
 
+    /// Whether headers can claim an operation of that method at all.
+    #[must_use]
+    pub fn can_be_claimed(method: &str) -> bool {
+        [None, Some("name")].iter().any(|name| Operation::claimed(method, *name).is_some())
+    }
+
     /// Whether `Mcp-Name` has to mirror the object of this operation (2026-07-28, Streamable
     /// HTTP, "Request Metadata"; SEP-2663 for tasks).
     pub(super) fn has_mirrored_name(&self) -> bool {

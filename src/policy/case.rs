@@ -220,8 +220,11 @@ impl<'c> Case<'c> {
 
     fn obligations(&self) -> Obligations {
         let credential = self.credential();
-        let Asked::Object { rule, .. } = self.asked else {
-            return Obligations { credential, ..Obligations::default() };
+        let rule = match self.asked {
+            Asked::Object { rule, .. } => rule,
+            Asked::Method { has_objects: leaves_credential, .. } => {
+                return Obligations { credential, leaves_credential, ..Obligations::default() };
+            }
         };
         let agent = self.known_agent().and_then(|known| known.agent.rate.as_ref());
         let rates = self.settings.rates.iter();
@@ -230,6 +233,7 @@ impl<'c> Case<'c> {
             introspect: rule.and_then(|rule| rule.introspect),
             rates: rates.cloned().collect(),
             credential,
+            leaves_credential: false,
         }
     }
 

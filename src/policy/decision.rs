@@ -68,6 +68,8 @@ pub struct Obligations {
     pub rates: Vec<Rc<RateLimit>>,
     /// The credential that goes to the MCP server with it. `None`: none does.
     pub credential: Option<CredentialWanted>,
+    /// Whether what it is about besides says which that is.
+    pub(super) leaves_credential: bool,
 }
 
 /// Whose side of a decision refused: the user's, the agent's, or what they are together.
@@ -145,7 +147,8 @@ pub enum Reason {
     NoConsent,
     /// The token is for another session, task or instance.
     OtherContext,
-    /// The operation is about several objects, which take credentials of different exchanges.
+    /// The operation is about several objects, which take credentials of different exchanges, or
+    /// of which only some take one.
     CredentialsDiffer,
 }
 
@@ -302,19 +305,23 @@ impl Decision {
                 (mode, _) => (Outcome::Deny(one.graver(another)), mode),
             },
         };
+        let (one, another) = (self.obligations.credential.take(), other.obligations.credential);
         self.obligations.credential =
-            match (self.obligations.credential.take(), other.obligations.credential) {
-                (Some(one), Some(another)) => {
-                    let both = one.and(another);
+            match (self.obligations.leaves_credential, other.obligations.leaves_credential) {
+                (true, _) => another,
+                (false, true) => one,
+                (false, false) => {
+                    let takes_any = one.is_some() || another.is_some();
+                    let both = one.zip(another).and_then(|(one, another)| one.and(another));
                     // One request carries one credential, which shadow does not change.
-                    if both.is_none() && self.proceeds() {
+                    if takes_any && both.is_none() && self.proceeds() {
                         (self.outcome, self.mode) =
                             (Outcome::Deny(Reason::CredentialsDiffer), Mode::Enforce);
                     }
                     both
                 }
-                (one, another) => one.or(another),
             };
+        self.obligations.leaves_credential &= other.obligations.leaves_credential;
         // What is asked for belongs to the denial that decides.
         let step_up = match (decided_by_other, other.step_up) {
             (true, Some(step_up)) => Some(step_up),

@@ -28,7 +28,7 @@ mod uri;
 
 use std::rc::Rc;
 
-use crate::mcp::{Operation, ParamHeader, Target};
+use crate::mcp::{Era, Operation, ParamHeader, Target};
 use crate::token::Requirement;
 
 pub use agents::{Agent, AgentIdentifier, Agents, AgentsError, KnownAgent, Recognised};
@@ -181,11 +181,23 @@ impl ServerPolicy {
         self.exchanges
     }
 
-    /// The credential for what no rule speaks of; and, in `stream`, for what is not known in
-    /// time.
+    /// The credential for what is not known in time: in `stream`, of a request whose headers do
+    /// not say what it is for. None for who would be refused whatever it is: to clients of the
+    /// older revisions that is what has no session.
     #[must_use]
-    pub fn server_credential(&self) -> Option<CredentialWanted> {
-        self.settings.exchange.as_ref().map(CredentialWanted::of_server)
+    pub fn credential_of_unknown(
+        &self,
+        identity: &Identity<'_>,
+        era: Era,
+    ) -> Option<CredentialWanted> {
+        // What its token is bound to, it may be about.
+        let tasks = identity.token.context.task.as_slice();
+        let mut case = self.method(identity, "initialize", tasks, false);
+        if let Asked::Method { allowed, .. } = &mut case.asked {
+            *allowed |= era == Era::Modern;
+        }
+        let decision = case.decide();
+        if decision.proceeds() { decision.obligations.credential } else { None }
     }
 
     /// Whether a method without a protected object is allowed.

@@ -685,6 +685,56 @@ fn that_objects_do_not_go_together_is_the_last_thing_to_be_told() {
     assert_eq!(decide(&[], &["other://b", "docs://a"]), missing);
 }
 
+/// A server without an exchange: what takes none is not lent what something else takes.
+#[test]
+fn a_subscription_lends_no_object_the_credential_of_another() {
+    let settings = Settings { exchange: None, ..Settings::default() };
+    let policy = ServerPolicy { settings, ..exchanging(Mode::Enforce) };
+    let token = caller(&["docs.read"]);
+    let differ = Outcome::Deny(Reason::CredentialsDiffer);
+    for (resources, tasks, outcome, wanted) in [
+        (&["docs://a"][..], &[][..], Outcome::Allow, None),
+        (&["docs://a", "docs://b"], &["t"], Outcome::Allow, None),
+        (&["other://a"], &[], Outcome::Allow, Some(("other", vec!["mcp"]))),
+        (&["docs://a", "other://b"], &[], differ, None),
+        (&["other://b", "docs://a"], &[], differ, None),
+        (&["other://b", "docs://a", "other://c"], &[], differ, None),
+        (&["other://a"], &["t"], differ, None),
+    ] {
+        let decision = policy.decide(&identity(&token), &listen(resources, tasks), Form::Request);
+        assert_eq!(decision.outcome, outcome, "{resources:?} {tasks:?}");
+        assert_eq!(wants(&decision), wanted, "{resources:?} {tasks:?}");
+    }
+}
+
+/// Who is refused whatever it is about gets no credential before anybody knows what it is about.
+#[test]
+fn what_is_not_known_takes_nothing_along_for_who_is_refused_anyway() {
+    let token = caller(&["docs.read"]);
+    let wanted = |settings: Settings, methods: &[&str], era| {
+        let exchange = exchanging(Mode::Enforce).settings.exchange;
+        let methods = methods.iter().map(|method| Pattern::parse(method).unwrap()).collect();
+        let settings = Settings { exchange, ..settings };
+        let policy = ServerPolicy { settings, methods, ..exchanging(Mode::Enforce) };
+        policy.credential_of_unknown(&identity(&token), era).is_some()
+    };
+    let strict = |mode| Settings { dpop: Requirement::Required, mode, ..Settings::default() };
+    for era in [Era::Legacy, Era::Modern] {
+        assert!(wanted(Settings::default(), &["initialize"], era));
+        assert!(!wanted(strict(Mode::Enforce), &["initialize"], era));
+        let nobody = || Some(Rc::new(Agents::new(Vec::new()).unwrap()));
+        let closed = |mode| Settings { agents: nobody(), mode, ..Settings::default() };
+        assert!(!wanted(closed(Mode::Enforce), &["initialize"], era));
+        assert!(wanted(closed(Mode::Shadow), &["initialize"], era));
+    }
+    // Sessions are of the older revisions.
+    assert!(!wanted(Settings::default(), &["tools/list"], Era::Legacy));
+    assert!(wanted(Settings::default(), &["tools/list"], Era::Modern));
+    // A session begins before a token can name it.
+    let bound = Settings { needs_session_context: true, ..Settings::default() };
+    assert!(wanted(bound, &["initialize"], Era::Legacy));
+}
+
 /// Nothing is let through that would carry the wrong credential, and what no rule speaks of gets
 /// the server's.
 #[test]
@@ -718,10 +768,13 @@ fn sessions_and_methods_take_along_what_the_server_does() {
         assert_eq!(wants(&decision), own);
         let wanted = decision.obligations.credential.unwrap();
         assert!(wanted.server_wide && wanted.needs.is_empty());
-        assert_eq!(Some(wanted), policy.server_credential());
+        for era in [Era::Legacy, Era::Modern] {
+            let unknown = policy.credential_of_unknown(&identity(&token), era);
+            assert_eq!(unknown.as_ref(), Some(&wanted));
+        }
     }
     assert!(policy.exchanges() && policy.counts());
     let nothing = self::policy();
-    assert_eq!(nothing.server_credential(), None);
+    assert_eq!(nothing.credential_of_unknown(&identity(&token), Era::Legacy), None);
     assert!(!nothing.exchanges());
 }

@@ -1207,9 +1207,25 @@ fn a_subscription_carries_one_credential() {
     assert_eq!(
         warnings(&document),
         [
-            "servers[0].resources.rules[1].exchange: a subscription carries one credential: one that is also for what has another exchange is refused"
+            "servers[0].resources.rules[1].exchange: a subscription carries one credential: one that is also for what has another exchange, or none, is refused"
         ]
     );
+}
+
+#[test]
+fn a_subscription_lends_nothing_to_what_takes_no_credential() {
+    let mut document = document();
+    document["servers"] = json!([{
+        "resource": "https://other.example.com/mcp", "issuers": ["corp"],
+        "methods": { "allow": ["subscriptions/*"] },
+        "resources": { "rules": [
+            { "uris": ["docs://*"], "scopes": ["docs.read"], "exchange": "docs" },
+            { "uris": ["open://*"], "scopes": ["docs.read"] }
+        ] }
+    }]);
+    let told = "servers[0].resources.rules[1]: a subscription carries one credential: one that is also for what has another exchange, or none, is refused";
+    let warnings = warnings(&document);
+    assert!(warnings.iter().any(|warning| warning == told), "{warnings:?}");
 }
 
 /// In `stream`, what an older client asks for is not known when its credential is chosen.

@@ -214,6 +214,8 @@ fn exchanging() -> Value {
         "sealed": { "profile": "injected" }
     });
     document["servers"][0]["exchange"] = json!("docs");
+    document["servers"][0]["methods"] =
+        json!({ "allow": ["initialize", "tools/list", "notifications/*"] });
     document["servers"][0]["tools"] = json!({ "rules": [
         { "names": ["read_*"], "scopes": ["docs.read"] },
         { "names": ["find"], "scopes": ["docs.read"], "server_wide_exchange": true },

@@ -18,9 +18,10 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Longest `scope` that is read, in bytes: as long as access tokens may have it.
 const MAX_SCOPE: usize = 8 * 1024;
 
-/// Longest `claims` of an error that are passed on, in bytes: a conditional access policy asks
-/// for a few, and they travel in one header of the challenge, in base64.
-const MAX_CLAIMS: usize = 4 * 1024;
+/// Longest `claims` of an error that are passed on, in bytes. They travel to the client in base64,
+/// twice where proofs are taken, and clients read some 8 KiB of headers; Entra ID sends about 100
+/// bytes.
+const MAX_CLAIMS: usize = 2 * 1024;
 
 /// Longest time that is waited before an authorization server is asked again because it said so:
 /// one that means longer says it again.

@@ -17,7 +17,7 @@ use crate::policy::{
     Downstream, DownstreamScopes, Introspect, ObjectRules, Pattern, Rule, Settings,
 };
 use crate::reply::LocalReply;
-use crate::token::Secret;
+use crate::token::{MAX_TOKEN, Requirement, Secret};
 
 const OK: (&str, &str) = (":status", "200");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -41,7 +41,7 @@ fn downstream(name: &str, exchange: Option<usize>) -> Rc<Downstream> {
 /// Tools for readers: `search` asks for what it takes; `delete` and `archive` are mapped, the
 /// latter so that older clients may have it in `stream`; `mail` has an exchange of its own, and
 /// `local` what the cluster injects.
-fn policy() -> ServerPolicy {
+fn policy(settings: Settings) -> ServerPolicy {
     let reader = || Rule { scopes: ["docs.read".to_owned()].into(), ..Rule::default() };
     let mut tools = ObjectRules::default();
     for (name, rule) in [
@@ -72,21 +72,50 @@ fn policy() -> ServerPolicy {
             },
         ),
         ("asked", Rule { introspect: Some(Introspect::Fresh), ..reader() }),
+        (
+            "either",
+            Rule {
+                any_scopes: vec!["docs.read".to_owned(), "docs.list".to_owned()],
+                introspect: Some(Introspect::Fresh),
+                ..Rule::default()
+            },
+        ),
     ] {
         tools.allow.insert(Pattern::parse(name).unwrap(), &Rc::new(rule)).unwrap();
     }
-    let methods = ["initialize", "tools/list", "notifications/*"];
+    let methods = ["initialize", "tools/list", "notifications/*", "subscriptions/listen"];
     let methods = methods.map(|method| Pattern::parse(method).unwrap()).to_vec();
+    let mut resources = ObjectRules::default();
+    let cluster = || Some(downstream("cluster", None));
+    for (uri, server_wide_exchange, exchange) in
+        [("docs://*", false, None), ("wide://*", true, None), ("local://*", false, cluster())]
+    {
+        let rule = Rule { server_wide_exchange, exchange, ..reader() };
+        resources.allow.insert(Pattern::parse(uri).unwrap(), &Rc::new(rule)).unwrap();
+    }
+    ServerPolicy::new(methods, tools, ObjectRules::default(), resources, settings)
+}
+
+fn settings() -> Settings {
     let exchange = Some(downstream("docs-api", Some(0)));
-    let settings = Settings { resource: RESOURCE.to_owned(), exchange, ..Settings::default() };
-    ServerPolicy::new(methods, tools, ObjectRules::default(), ObjectRules::default(), settings)
+    Settings { resource: RESOURCE.to_owned(), exchange, ..Settings::default() }
 }
 
 /// A server with that policy, whose exchanges end like this.
 fn exchanging_of<const N: usize>(config: &Value, answers: [Outcome; N]) -> Driver {
+    exchanging_by(config, settings(), answers)
+}
+
+/// The same, where this holds of all operations.
+fn exchanging_by<const N: usize>(
+    config: &Value,
+    settings: Settings,
+    answers: [Outcome; N],
+) -> Driver {
+    let policy = Rc::new(policy(settings));
     let mut driver = Driver::changed(config, |enforcement| {
         for server in &mut enforcement.servers {
-            server.policies.own = Rc::new(policy());
+            server.policies.own = Rc::clone(&policy);
             server.actor_token_header = Some("x-agent-token".to_owned());
         }
     });
@@ -274,6 +303,53 @@ fn where_the_cluster_injects_nothing_is_asked_and_nothing_is_added() {
     }
 }
 
+/// Headers that claim nothing leave before it is known.
+#[test]
+fn what_the_cluster_injects_is_recorded_when_it_is_known() {
+    let settings = Settings { exchange: None, ..settings() };
+    let mut driver = exchanging_by(&config(HostMode::Stream), settings, []);
+    let (request, body) = listen("local://a");
+    assert_eq!(authorization(&request, &driver.request(&request)), None);
+    let effects = driver.body(&body, true);
+    assert_eq!((effects.flow, effects.reply), (Flow::Continue, None));
+    assert_eq!(driver.done()["exchange"], json!({ "name": "cluster", "outcome": "injected" }));
+}
+
+/// What `asked` and `either` take: the issuer's word.
+fn introspecting(mode: HostMode) -> Value {
+    let mut config = config(mode);
+    config["issuers"]["corp"]["introspection"] = json!({
+        "uri": "https://idp.example/introspect",
+        "cluster": "idp",
+        "tokens": "by_rule",
+        "client": { "method": "injected" },
+    });
+    config
+}
+
+/// Nothing that the operator could configure would help.
+#[test]
+fn what_the_issuer_takes_back_of_a_claimed_operation_is_a_matter_of_scopes() {
+    let both = token("docs.read docs.list");
+    let (request, body) = modern("tools/call", Some("either"));
+    let request = request.with("authorization", format!("Bearer {both}"));
+    for (scope, denied) in [("docs.read", false), ("docs.list", true)] {
+        let mut driver = exchanging_of(&introspecting(HostMode::Stream), [ready(None)]);
+        assert_eq!(authorization(&request, &driver.request(&request)), sent());
+        assert_eq!(asked(&driver), [(0, vec!["docs.read"])]);
+        driver.body(&body, true);
+        let effects = driver.settle(200, &active(scope), &body);
+        if !denied {
+            assert_eq!((effects.flow, effects.reply), (Flow::Continue, None));
+            continue;
+        }
+        let (reply, record) = driver.denied_and_recorded(effects, 403, "exchange_scope_refused");
+        assert_eq!(record["exchange"]["outcome"], "exchange_scope_refused");
+        assert_eq!(record["exchange"]["credential"], "c-1");
+        assert_eq!(json_of(&reply)["id"], 7);
+    }
+}
+
 #[test]
 fn what_is_denied_is_exchanged_for_nothing() {
     for (body, status, code) in [
@@ -294,13 +370,7 @@ fn what_is_denied_is_exchanged_for_nothing() {
 
 #[test]
 fn what_the_issuer_takes_back_is_not_exchanged() {
-    let mut config = config(HostMode::Hold);
-    config["issuers"]["corp"]["introspection"] = json!({
-        "uri": "https://idp.example/introspect",
-        "cluster": "idp",
-        "tokens": "by_rule",
-        "client": { "method": "injected" },
-    });
+    let config = introspecting(HostMode::Hold);
     let mut driver = exchanging_of(&config, [waits(), ready(None)]);
     driver.request(&reader());
     driver.body(&call("asked"), true);
@@ -537,14 +607,11 @@ fn rfc9470_interaction_required_makes_the_user_authenticate_anew() {
 fn who_cannot_bring_the_user_there_is_not_asked_to() {
     let mut workload = capable();
     workload["sub"] = json!("agent");
-    let large = format!("{{\"access_token\":\"{}\"}}", "x".repeat(4 * 1024));
     for (step_up, claims, token) in [
         // The client did not say that it understands claims challenges.
         ("claims", Some(CLAIMS), claims("docs.read")),
         // The authorization server did not say what it wants.
         ("claims", None, capable()),
-        // Clients would not read it.
-        ("claims", Some(large.as_str()), capable()),
         // There is no user.
         ("claims", Some(CLAIMS), workload.clone()),
         ("rfc9470", Some(CLAIMS), workload),
@@ -589,6 +656,56 @@ fn mcp_2026_07_28_a_body_that_differs_from_its_headers_does_not_follow_them() {
     let effects = driver.body(&other, true);
     let reply = driver.denied(effects, 400, "header_mismatch");
     assert_eq!(json_of(&reply)["error"]["code"], -32020);
+}
+
+/// A subscription of a client of 2026-07-28, which its headers cannot claim.
+fn listen(uri: &str) -> (Request, String) {
+    let (request, body) = modern("subscriptions/listen", None);
+    let mut body: Value = serde_json::from_str(&body).unwrap();
+    body["params"]["notifications"] = json!({ "resourceSubscriptions": [uri] });
+    (request, body.to_string())
+}
+
+/// MCP 2026-07-28, "Request Metadata": some methods name what they are about in the body alone.
+/// To these clients are what older ones are to all.
+#[test]
+fn mcp_2026_07_28_what_headers_cannot_claim_takes_one_for_the_server_where_that_will_do() {
+    for (uri, denied) in [
+        ("wide://a", None),
+        ("docs://a", Some("exchange_needs_hold")),
+        ("unknown://a", Some("object_unknown")),
+    ] {
+        let (request, body) = listen(uri);
+        let mut driver = exchanging(HostMode::Stream, [ready(None)]);
+        let effects = driver.request(&request);
+        assert_eq!(authorization(&request, &effects), sent());
+        assert_eq!(asked(&driver), [(0, vec!["docs.all"])]);
+        let effects = driver.body(&body, true);
+        match denied {
+            None => assert_eq!((effects.flow, effects.reply), (Flow::Continue, None)),
+            Some(code) => {
+                let status = if code == "exchange_needs_hold" { 403 } else { 200 };
+                let (_, record) = driver.denied_and_recorded(effects, status, code);
+                let outcome = if status == 403 { code } else { "exchanged" };
+                assert_eq!(record["exchange"]["outcome"], outcome);
+            }
+        }
+    }
+}
+
+/// Else anybody with a token could ask whether its user has linked an account.
+#[test]
+fn in_stream_who_is_refused_whatever_it_is_gets_nothing_exchanged() {
+    for (request, body) in [(reader(), call("search")), listen("docs://a")] {
+        let strict = Settings { dpop: Requirement::Required, ..settings() };
+        let mut driver = exchanging_by(&config(HostMode::Stream), strict, []);
+        let effects = driver.request(&request);
+        assert_eq!(authorization(&request, &effects), None);
+        assert!(asked(&driver).is_empty());
+        let effects = driver.body(&body, true);
+        let (_, record) = driver.denied_and_recorded(effects, 401, "dpop_required");
+        assert_eq!(record["exchange"], Value::Null);
+    }
 }
 
 #[test]
@@ -638,6 +755,8 @@ fn in_stream_older_clients_get_one_for_the_server_where_the_rule_permits_it() {
             for word in ["`hold`", "`server_wide_exchange`"] {
                 assert!(record["reason"].as_str().unwrap().contains(word), "{record}");
             }
+            assert_eq!(record["exchange"]["outcome"], "exchange_needs_hold");
+            assert_eq!(record["exchange"]["credential"], "c-1");
             assert!(message(&reply).contains("operator"));
             assert_eq!(json_of(&reply)["id"], 7);
         }
@@ -667,24 +786,28 @@ fn a_credential_for_the_server_has_to_be_enough_for_the_operation() {
 fn waiting_for_a_credential_loses_no_body_and_releases_none() {
     let search = call("search");
     // A part came: resuming would release it, so the headers wait for the decision, which takes
-    // the credential of the operation.
-    let mut driver = exchanging(HostMode::Stream, [waits(), ready(None), ready(None)]);
+    // the credential of the operation, whatever becomes of the other one.
+    let mut driver = exchanging(HostMode::Stream, [waits(), ready(None)]);
     driver.request(&reader());
     assert_eq!(driver.body("{", false), Effects::default());
+    assert!(driver.gate.awaits().is_none() && !driver.gate.awaits_hold_check());
     assert_eq!(settle(&mut driver, "{"), Effects::default());
     let effects = driver.body(&search, true);
     assert_eq!(authorization(&reader(), &effects), sent());
-    assert_eq!(asked(&driver)[2], (0, vec!["docs.read"]));
+    assert_eq!(asked(&driver)[1], (0, vec!["docs.read"]));
 
-    // All of it came: no callback follows, so the decision is now.
+    // All of it came: the decision is now.
     for ends_with_trailers in [false, true] {
-        for (body, denied) in [(call("search"), None), (call("hidden"), Some("object_unknown"))] {
-            let mut driver = exchanging(HostMode::Stream, [waits(), ready(None), ready(None)]);
+        for (body, denied) in [(call("delete"), None), (call("hidden"), Some("object_unknown"))] {
+            let mut driver = exchanging(HostMode::Stream, [waits(), waits(), ready(None)]);
             driver.request(&reader());
-            let effects =
+            let mut effects =
                 if ends_with_trailers { driver.trailers(&body) } else { driver.body(&body, true) };
-            assert_eq!((effects.flow, effects.request_headers.len()), (Flow::Pause, 0));
-            let effects = settle(&mut driver, &body);
+            if denied.is_none() {
+                assert_eq!((effects.flow, effects.request_headers.len()), (Flow::Pause, 0));
+                assert_eq!(asked(&driver)[1], (0, vec!["files.delete"]));
+                effects = settle(&mut driver, &body);
+            }
             match denied {
                 None => assert_eq!(authorization(&reader(), &effects), sent()),
                 Some(code) => drop(driver.denied(effects, 200, code)),
@@ -796,12 +919,18 @@ fn waiting_in(mode: HostMode) -> Driver {
     driver
 }
 
+/// The id of the request, if its body is read before there is a wait.
+fn id_known_in(mode: HostMode) -> Value {
+    if mode == HostMode::Hold { json!(7) } else { Value::Null }
+}
+
 #[test]
 fn a_wait_for_a_credential_ends_with_the_configuration() {
     for mode in BOTH_MODES {
         let mut driver = waiting_in(mode);
         let effects = driver.on(Event::Abandoned);
-        driver.denied(effects, 503, "configuration_replaced");
+        let reply = driver.denied(effects, 503, "configuration_replaced");
+        assert_eq!(json_of(&reply)["id"], id_known_in(mode));
         assert!(driver.gate.awaits().is_none());
     }
 }
@@ -830,7 +959,8 @@ fn no_more_streams_wait_for_credentials_than_there_is_room_for() {
         if mode == HostMode::Hold {
             effects = driver.body(&call("search"), true);
         }
-        driver.denied(effects, 503, "overloaded");
+        let reply = driver.denied(effects, 503, "overloaded");
+        assert_eq!(json_of(&reply)["id"], id_known_in(mode));
     }
 }
 
@@ -862,6 +992,7 @@ fn the_callers_token_goes_nowhere_else_either() {
         ("cookie", format!("session={token}")),
         ("referer", format!("https://app.example/?access_token={token}")),
         ("x-agent-token", token.clone()),
+        ("x-original-uri", format!("/mcp?t={}", token.replace('.', "%2E"))),
     ];
     for mode in BOTH_MODES {
         let mut request =
@@ -877,6 +1008,54 @@ fn the_callers_token_goes_nowhere_else_either() {
             assert!(!lines.iter().any(|(present, _)| present == name), "{name}");
         }
         assert!(lines.contains(&("x-harmless".to_owned(), b"value".to_vec())));
+    }
+}
+
+/// RFC 8693 section 2.1: what acts for the caller is as little for the MCP server.
+#[test]
+fn the_agents_token_goes_nowhere_else_either() {
+    let agent = "agent-token-of-its-own";
+    for mode in BOTH_MODES {
+        let request = reader().line("x-agent-token", agent).line("x-copy", format!("of {agent}"));
+        let mut driver = exchanging(mode, [ready(None)]);
+        let mut effects = driver.request(&request);
+        if mode == HostMode::Hold {
+            effects = driver.body(&call("search"), true);
+        }
+        let lines = upstream(&request, &effects);
+        assert!(!lines.iter().any(|(name, _)| ["x-agent-token", "x-copy"].contains(&&**name)));
+
+        let request = request.line("mcp-session-id", agent);
+        let effects = exchanging(mode, []).request(&request);
+        assert_eq!(effects.reply.unwrap().status, 400);
+    }
+}
+
+/// It is looked for nowhere: it is refused.
+#[test]
+fn a_token_that_is_too_long_goes_nowhere() {
+    let token = "a".repeat(MAX_TOKEN + 1);
+    for mode in BOTH_MODES {
+        let request = Request::post(&token).line("x-copy", &token);
+        let mut driver = exchanging(mode, []);
+        let effects = driver.request(&request);
+        driver.denied(effects, 401, "token_malformed");
+    }
+}
+
+/// RFC 6750 section 3.1: `insufficient_scope` is of a credential that the caller never had.
+#[test]
+fn rfc6750_3_1_a_challenge_of_the_server_stays_here_and_its_status_does_not() {
+    let challenge = ("www-authenticate", "Bearer error=\"insufficient_scope\", scope=\"other\"");
+    for mode in BOTH_MODES {
+        let mut driver = exchanging(mode, [ready(None)]);
+        driver.request(&reader());
+        assert_eq!(driver.body(&call("search"), true).flow, Flow::Continue);
+        let effects = driver.response(&[(":status", "403"), JSON, challenge], true);
+        assert_eq!((effects.flow, &effects.reply), (Flow::Continue, &None));
+        let removed = HeaderEdit::Remove("www-authenticate".to_owned());
+        assert!(effects.response_headers.contains(&removed));
+        assert_eq!(driver.done()["upstream_status"], 403);
     }
 }
 

@@ -69,6 +69,9 @@ fn a_jwt_svid_is_read_recorded_and_never_handed_on() {
     for name in [HEADER, "x_jwt_svid"] {
         assert!(edits.contains(&HeaderEdit::Remove(name.to_owned())), "{edits:?}");
     }
+    // Nor are copies of it.
+    let (edits, _) = taken(&mut driver, &post().with(HEADER, svid()).with("x-copy", svid()));
+    assert!(edits.contains(&HeaderEdit::Remove("x-copy".to_owned())), "{edits:?}");
     let (_, record) = taken(&mut driver, &post());
     assert_eq!(record.get("workload"), None);
     // Where no such header is configured it means nothing, and is left alone.
