@@ -35,8 +35,9 @@ const REFRESH_AHEAD: Duration = Duration::from_secs(300);
 /// not make one.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a credential is kept at least that an MCP server does not take, or our own token that
-/// an authorization server may not: of one that takes none, each call would make another exchange.
+/// How long a credential is kept at least that is of no use: an MCP server does not take it, or
+/// it lacks what an operation needs; or our own token, that an authorization server may not take.
+/// Each call would make another exchange where every one is of no use.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long nobody asks for the same again that could not be had: the authorization server is

@@ -193,8 +193,8 @@ impl Exchanger {
         self.exchanges.iter_mut().find_map(|exchange| exchange.on_callout(id, answer, host))
     }
 
-    /// An MCP server did not take a credential of that exchange: it was taken back, or is for
-    /// another server after all. Who wants it next has it made anew, unless it is new.
+    /// A credential of that exchange is of no use: an MCP server did not take it, or it lacks what
+    /// an operation cannot do without. Who wants it next has it made anew, unless it is new.
     pub fn not_taken(
         &mut self,
         exchange: ExchangeId,

@@ -16,7 +16,10 @@ pub struct Exchange {
 
 /// How a credential is had.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "few, and made once")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::large_enum_variant, reason = "there are a few of them, made once")
+)]
 pub enum Profile {
     /// Token exchange (RFC 8693).
     TokenExchange(TokenExchange),

@@ -118,6 +118,8 @@ pub(super) fn obtain(
     );
     match outcome {
         Outcome::Ready(credential, _) if !credential.grants(&wanted.needs) => {
+            // The user may be given more meanwhile.
+            worker.exchanger.not_taken(exchange, &credential, host);
             refuse(admitted, wanted, &ExchangeError::ScopeRefused, Some(&credential), id, host)
         }
         Outcome::Ready(credential, origin) => {

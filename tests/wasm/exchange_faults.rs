@@ -429,6 +429,13 @@ fn a_narrower_answer_is_good_where_it_has_what_the_operation_needs() {
         let exchange = &record(&stream)["exchange"];
         assert_eq!(exchange["scopes_asked"], json!(["docs.read", "docs.write"]));
         assert_eq!(exchange["scopes_granted"], json!(["docs.read"]));
+        // Whoever is given more meanwhile has it soon, and not when the narrow one ends.
+        vm.advance(Duration::from_secs(10));
+        assert_has_none(&caller.call(&vm, "search"), 403, "exchange_scope_refused");
+        let stream = caller.call(&vm, "search");
+        let token = mint(&credential_claims(&vm, "docs.read docs.write"));
+        say(&vm, &asked(&vm), &granted(&token, "docs.read docs.write"));
+        assert_went_with(&stream, &token, "exchanged");
         // What is asked for the whole server, nobody needs all of.
         let exchange = with_members(
             token_exchange(),
