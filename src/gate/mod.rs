@@ -944,7 +944,8 @@ impl Gate {
             }
         };
         self.account.note(|record| record.upstream_status = status);
-        let carried_there = carried.as_ref().filter(|_| from_upstream());
+        let is_about_it = status == Some(401) || headers.has(swap::CHALLENGE);
+        let carried_there = carried.as_ref().filter(|_| is_about_it && from_upstream());
         if let Some(carried) = carried_there.filter(|_| status == Some(401)) {
             return Err(carried.refused(worker, host));
         }

@@ -18,7 +18,7 @@ use crate::reply::{Code, Denial};
 use crate::token::Secret;
 
 /// RFC 9110 section 11.6.1.
-const CHALLENGE: &str = "www-authenticate";
+pub(super) const CHALLENGE: &str = "www-authenticate";
 
 /// What became of a wish for a credential.
 pub(super) enum Obtained {
