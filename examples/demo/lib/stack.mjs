@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { BACKEND } from '../idp/backend.mjs';
+import { EXCHANGERS } from '../idp/clients.mjs';
 import { BACKEND_APP, TENANTS } from '../vendors/names.mjs';
 import { createCertificates } from './certificates.mjs';
 import { startEnvoy } from './envoy.mjs';
@@ -46,6 +47,11 @@ const SCOPES = {
 /** The tenant of `vendors/entra.mjs` whose users come. */
 const [ENTRA_TENANT] = TENANTS;
 
+/** The MCP server is the backend, and takes tokens in which one of the filter's clients acts for the user. */
+const backendGuard = (origin) => ({
+  TOKEN_ISSUER: origin, TOKEN_JWKS: `${origin}/jwks`, TOKEN_AUDIENCE: BACKEND, TOKEN_ACTORS: EXCHANGERS.join(' '),
+});
+
 /**
  * The servers that issue tokens, by Envoy cluster: what starts them, where their paths are, and
  * (`guard`) how an MCP server is told to take their tokens.
@@ -56,14 +62,14 @@ const ISSUERS = {
     ready: '/jwks',
     token: '/token',
     issuer: (origin) => origin,
-    guard: (origin) => ({ TOKEN_ISSUER: origin, TOKEN_JWKS: `${origin}/jwks`, TOKEN_AUDIENCE: BACKEND }),
+    guard: backendGuard,
   },
   idp2: {
     script: 'idp2/main.mjs',
     ready: '/jwks',
     token: '/token',
     issuer: (origin) => origin,
-    guard: (origin) => ({ TOKEN_ISSUER: origin, TOKEN_JWKS: `${origin}/jwks`, TOKEN_AUDIENCE: BACKEND }),
+    guard: backendGuard,
   },
   entra: {
     script: 'vendors/entra.mjs',

@@ -78,7 +78,8 @@ withStack('idp', (stack) => {
     assertRefused(await stack.call('readContacts', flipSignature(token)));
     assertRefused(await stack.call('readContacts', `${token}, Bearer ${token}`));
     assertRefused(await stack.call('readContacts', await sign({}, 'JWT')));
-    for (const changes of [{ aud: FRONT }, { iss: 'https://elsewhere.example' }, { exp: now - 10 }, { exp: undefined }]) {
+    const foreign = { act: { sub: 'mail-bot', act: { sub: 'countersign' } } };
+    for (const changes of [{ act: undefined }, foreign, { aud: FRONT }, { iss: 'https://elsewhere.example' }, { exp: now - 10 }, { exp: undefined }]) {
       assertRefused(await stack.call('readContacts', await sign(changes)));
     }
   });

@@ -2,6 +2,8 @@
 // takes. It verifies them itself: that the filter stands before it is no proof of anything. Environment:
 //   TOKEN_ISSUER    `iss` of the tokens, with TOKEN_JWKS (URL of the issuer's keys), TOKEN_AUDIENCE
 //                   (who this server is for the issuer) and TOKEN_TYPE (`typ`, default at+jwt)
+//   TOKEN_ACTORS    clients, separated by blanks: one of them is the current actor (`act`) of a token that is
+//                   about somebody else than its client; without it, nobody looks
 //   TOKEN_USER_URL  instead: where to ask whose opaque token it is, as GitHub has it
 //   TOKEN_SCOPES    JSON, the scope that a tool needs, by tool; default as below
 // Without any of it, nothing is asked.
@@ -45,13 +47,16 @@ export function createGuard(env) {
   };
 }
 
-/** RFC 9068, 4. */
-function jwtReader({ TOKEN_ISSUER, TOKEN_JWKS, TOKEN_AUDIENCE, TOKEN_TYPE = 'at+jwt' }) {
+/** RFC 9068, 4; RFC 8693, 4.1. */
+function jwtReader({ TOKEN_ISSUER, TOKEN_JWKS, TOKEN_AUDIENCE, TOKEN_ACTORS, TOKEN_TYPE = 'at+jwt' }) {
   const keys = createRemoteJWKSet(new URL(TOKEN_JWKS));
+  const actors = TOKEN_ACTORS?.split(' ');
   return async (token) => {
     const { payload } = await jwtVerify(token, keys, {
       issuer: TOKEN_ISSUER, audience: TOKEN_AUDIENCE, typ: TOKEN_TYPE, requiredClaims: ['exp', 'sub'],
     });
+    const isDelegated = payload.sub !== payload.client_id;
+    if (actors && isDelegated && !actors.includes(payload.act?.sub)) throw new Error('nobody who may act for others does');
     const shown = Object.fromEntries(SHOWN.filter((name) => name in payload).map((name) => [name, payload[name]]));
     return { granted: (payload.scope ?? payload.scp ?? '').split(' '), shown };
   };
