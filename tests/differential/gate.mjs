@@ -61,7 +61,7 @@ export async function startGate({ directory, mode, upstream: real }) {
     received,
     async verdicts() {
       await sleep(LOG_DELAY);
-      const lines = readFileSync(envoy.accessLog, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
+      const lines = readFileSync(envoy.accessLog, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
       return new Map(lines.filter((line) => line.decision_id).map((record) => [record.decision_id, record]));
     },
     async stop() {

@@ -243,13 +243,20 @@ describe('a bundle', async () => {
     failing.status = 500;
     const own = await fleetOf(failing);
     try {
+      // The Envoys share an MCP server: nothing may reach it until all have refused.
       await Promise.all(own.stacks.map(async (stack) => {
-        const { resource, call, known, refused } = at(stack, own);
+        const { resource, call, refused } = at(stack, own);
         await refused(await call(mint(old, resource)), 'bundle_unavailable', 503);
-        // Who brings none needs none.
+      }));
+      // Who brings none needs none.
+      await Promise.all(own.stacks.map(async (stack) => {
+        const { call, known } = at(stack, own);
         await known(await call(), undefined);
-        failing.status = 200;
-        await sleep(DEBOUNCE);
+      }));
+      failing.status = 200;
+      await sleep(DEBOUNCE);
+      await Promise.all(own.stacks.map(async (stack) => {
+        const { resource, call, known } = at(stack, own);
         await known(await call(mint(old, resource)), idOf('client'));
       }));
     } finally {

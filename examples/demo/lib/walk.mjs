@@ -202,7 +202,8 @@ class Walk {
   /** The record of a decision, which is written when its stream ends. */
   async #record(id) {
     for (const end = Date.now() + RECORD_LIMIT; Date.now() < end; await sleep(20)) {
-      const lines = readFileSync(this.#envoy.accessLog, 'utf8').split('\n');
+      // The last one may be half written.
+      const lines = readFileSync(this.#envoy.accessLog, 'utf8').split('\n').slice(0, -1);
       const line = lines.find((candidate) => candidate.includes(`"decision_id":"${id}"`));
       if (line) return JSON.parse(line);
     }
