@@ -6,10 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::exchange::ExchangeId;
-use crate::token::{
-    AccessToken, Actor, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, SubjectKind,
-    Thumbprint, TokenId, Verified,
-};
+use crate::token::{AccessToken, Actor, IssuerId, SubjectKind, Thumbprint, TokenId, Verified};
 
 mod golden;
 mod properties;
@@ -63,31 +60,11 @@ pub(super) fn identity(token: &Verified<AccessToken>) -> Identity<'_> {
 
 pub(super) fn token(scopes: &[&str]) -> AccessToken {
     AccessToken {
-        issuer: IssuerId(0),
-        issuer_url: "https://idp.example".to_owned(),
-        subject: "alice".to_owned(),
-        client_id: "agent".to_owned(),
-        audiences: vec!["https://mcp.example/mcp".to_owned()],
         scopes: set(scopes),
         expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2),
-        not_before: None,
         issued_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         token_id: Some(TokenId::new("id".to_owned())),
-        kind: SubjectKind::default(),
-        roles: BTreeSet::new(),
-        groups: BTreeSet::new(),
-        actors: Vec::new(),
-        may_act: None,
-        agent: AgentClaims::default(),
-        consent: Consent::default(),
-        context: ContextClaims::default(),
-        authentication_contexts: BTreeSet::new(),
-        takes_claims_challenges: false,
-        tenant: None,
-        session: None,
-        acr: None,
-        authenticated_at: None,
-        confirmation: Confirmation::default(),
+        ..AccessToken::assumed()
     }
 }
 

@@ -28,8 +28,7 @@ use crate::exchange::{
 };
 use crate::host::fake::START;
 use crate::token::{
-    AccessToken, AgentClaims, ClientAuthentication, Confirmation, Consent, ContextClaims, IssuerId,
-    Secret, SpiffeId, SubjectKind, TokenDigest, Verified,
+    AccessToken, ClientAuthentication, Secret, SpiffeId, SubjectKind, TokenDigest, Verified,
 };
 
 const ISSUER: &str = "https://idp.example";
@@ -90,31 +89,10 @@ fn request(scopes: &[&str]) -> Request {
 
 fn caller() -> AccessToken {
     AccessToken {
-        issuer: IssuerId(0),
         issuer_url: ISSUER.to_owned(),
-        subject: "alice".to_owned(),
-        client_id: "agent".to_owned(),
-        audiences: vec![RESOURCE.to_owned()],
         scopes: set(&["docs.read", "docs.write"]),
-        expires_at: now() + Duration::from_secs(300),
-        not_before: None,
-        issued_at: now(),
-        token_id: None,
-        kind: SubjectKind::User,
-        roles: BTreeSet::new(),
-        groups: BTreeSet::new(),
-        actors: Vec::new(),
-        may_act: None,
-        agent: AgentClaims::default(),
-        consent: Consent::default(),
-        context: ContextClaims::default(),
-        authentication_contexts: BTreeSet::new(),
-        takes_claims_challenges: false,
         tenant: Some("72f988bf-86f1-41af-91ab-2d7cd011db47".to_owned()),
-        session: None,
-        acr: None,
-        authenticated_at: None,
-        confirmation: Confirmation::default(),
+        ..AccessToken::assumed()
     }
 }
 

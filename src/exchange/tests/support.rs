@@ -11,12 +11,9 @@ use crate::exchange::{
     Credential, Errand, ExchangeError, ExchangeId, Exchanger, Flaw, Origin, Outcome, Scheme,
     Subject, Wanted,
 };
-use crate::host::fake::{FakeHost, START};
+use crate::host::fake::FakeHost;
 use crate::host::{Callout, CalloutAnswer, CalloutId, Change, Counter, Host, HostError};
-use crate::token::{
-    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, Secret, SpiffeId,
-    SubjectKind, TokenDigest, Verified,
-};
+use crate::token::{AccessToken, Secret, SpiffeId, TokenDigest, Verified};
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -194,7 +191,7 @@ impl World {
     }
 
     pub(super) fn of(exchanger: Exchanger) -> Self {
-        let claims = Rc::new(Verified::assumed(claims()));
+        let claims = Rc::new(Verified::assumed(AccessToken::assumed()));
         World { host: FakeHost::new(), exchanger, claims }
     }
 
@@ -304,34 +301,4 @@ pub(super) fn fails() -> CalloutAnswer {
 pub(super) fn fails_for(seconds: u64) -> CalloutAnswer {
     let headers = vec![("retry-after".to_owned(), seconds.to_string().into_bytes())];
     CalloutAnswer { headers, ..fails() }
-}
-
-fn claims() -> AccessToken {
-    AccessToken {
-        issuer: IssuerId(0),
-        issuer_url: "https://idp.example.com".to_owned(),
-        subject: "alice".to_owned(),
-        client_id: "agent".to_owned(),
-        audiences: vec!["https://mcp.example.com/mcp".to_owned()],
-        scopes: BTreeSet::new(),
-        expires_at: SystemTime::UNIX_EPOCH + START + secs(300),
-        not_before: None,
-        issued_at: SystemTime::UNIX_EPOCH + START,
-        token_id: None,
-        kind: SubjectKind::User,
-        roles: BTreeSet::new(),
-        groups: BTreeSet::new(),
-        actors: Vec::new(),
-        may_act: None,
-        agent: AgentClaims::default(),
-        consent: Consent::default(),
-        context: ContextClaims::default(),
-        authentication_contexts: BTreeSet::new(),
-        takes_claims_challenges: false,
-        tenant: None,
-        session: None,
-        acr: None,
-        authenticated_at: None,
-        confirmation: Confirmation::default(),
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
-use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,10 +15,7 @@ use crate::host::{CalloutAnswer, CalloutId};
 use crate::mcp::{Principal, SealKey, SessionSeals};
 use crate::policy::{Decision, Mode, Obligations, Reason};
 use crate::reply::LocalReply;
-use crate::token::{
-    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, PeerConnection,
-    SubjectKind,
-};
+use crate::token::{AccessToken, PeerConnection};
 
 pub(super) const RESOURCE: &str = "https://mcp.example/mcp";
 pub(super) const BOTH_MODES: [HostMode; 2] = [HostMode::Stream, HostMode::Hold];
@@ -60,33 +56,7 @@ pub(super) fn server() -> Server {
 
 /// What a token of its issuer says.
 pub(super) fn access_token() -> AccessToken {
-    AccessToken {
-        issuer: IssuerId(0),
-        issuer_url: "https://idp.example".to_owned(),
-        subject: "alice".to_owned(),
-        client_id: "agent".to_owned(),
-        audiences: vec![RESOURCE.to_owned()],
-        scopes: BTreeSet::new(),
-        expires_at: SystemTime::UNIX_EPOCH + START + std::time::Duration::from_secs(300),
-        not_before: None,
-        issued_at: SystemTime::UNIX_EPOCH + START,
-        token_id: None,
-        kind: SubjectKind::User,
-        roles: BTreeSet::new(),
-        groups: BTreeSet::new(),
-        actors: Vec::new(),
-        may_act: None,
-        agent: AgentClaims::default(),
-        consent: Consent::default(),
-        context: ContextClaims::default(),
-        authentication_contexts: BTreeSet::new(),
-        takes_claims_challenges: false,
-        tenant: None,
-        session: None,
-        acr: None,
-        authenticated_at: None,
-        confirmation: Confirmation::default(),
-    }
+    AccessToken { audiences: vec![RESOURCE.to_owned()], ..AccessToken::assumed() }
 }
 
 /// Policy says no.

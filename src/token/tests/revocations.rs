@@ -8,38 +8,16 @@ use super::support::*;
 use crate::host::fake::FakeHost;
 use crate::host::{Callout, CalloutAnswer, CalloutId, Counter, Host};
 use crate::token::revocation::{RevocationList, Revocations};
-use crate::token::{
-    AccessToken, AgentClaims, Confirmation, Consent, ContextClaims, IssuerId, RevocationSource,
-    Schedule, SubjectKind, TokenId,
-};
+use crate::token::{AccessToken, RevocationSource, Schedule, TokenId};
 
 fn token() -> AccessToken {
     AccessToken {
-        issuer: IssuerId(0),
         issuer_url: ISSUER.to_owned(),
-        subject: "alice".to_owned(),
-        client_id: "agent".to_owned(),
-        audiences: vec![AUDIENCE.to_owned()],
-        scopes: Default::default(),
         expires_at: at(now() + 300),
-        not_before: None,
         issued_at: at(now()),
         token_id: Some(TokenId::new("t1".to_owned())),
-        roles: Default::default(),
-        kind: SubjectKind::default(),
-        groups: std::collections::BTreeSet::new(),
-        actors: Vec::new(),
-        may_act: None,
-        agent: AgentClaims::default(),
-        consent: Consent::default(),
-        context: ContextClaims::default(),
-        authentication_contexts: std::collections::BTreeSet::new(),
-        takes_claims_challenges: false,
-        tenant: None,
         session: Some("s1".to_owned()),
-        acr: None,
-        authenticated_at: None,
-        confirmation: Confirmation::default(),
+        ..AccessToken::assumed()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Issuers and tokens made for tests, signed with Ed25519 keys that need no randomness.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,10 +15,10 @@ use crate::host::{
     NativeVerdict, NativeVerification, SharedDataError, SharedValue,
 };
 use crate::token::{
-    AccessToken, Algorithm, Authenticator, CertificateSource, ClaimNames, Credential, Demands,
-    DpopPolicy, Identifier, Issuer, IssuerId, KeySet, KeySource, MtlsPolicy, NoncePolicy,
-    NonceScope, Outcome, Requirement, Scheme, TokenError, TokenType, Verified, Waited,
-    WorkloadEvidence,
+    AccessToken, AgentClaims, Algorithm, Authenticator, CertificateSource, ClaimNames,
+    Confirmation, Consent, ContextClaims, Credential, Demands, DpopPolicy, Identifier, Issuer,
+    IssuerId, KeySet, KeySource, MtlsPolicy, NoncePolicy, NonceScope, Outcome, Requirement, Scheme,
+    SubjectKind, TokenError, TokenType, Verified, Waited, WorkloadEvidence,
 };
 
 pub(super) const ISSUER: &str = "https://idp.example.com";
@@ -36,6 +37,41 @@ pub(in crate::token) const ALL: [Algorithm; 10] = [
     Algorithm::Ps512,
     Algorithm::EdDsa,
 ];
+
+impl AccessToken {
+    /// Of a user and with nothing in it that need not be, good for five minutes on the fake
+    /// host's clock.
+    pub(crate) fn assumed() -> Self {
+        let issued_at = SystemTime::UNIX_EPOCH + START;
+        AccessToken {
+            issuer: IssuerId(0),
+            issuer_url: "https://idp.example".to_owned(),
+            subject: "alice".to_owned(),
+            client_id: "agent".to_owned(),
+            audiences: vec!["https://mcp.example/mcp".to_owned()],
+            scopes: BTreeSet::new(),
+            expires_at: issued_at + Duration::from_secs(300),
+            not_before: None,
+            issued_at,
+            token_id: None,
+            kind: SubjectKind::User,
+            roles: BTreeSet::new(),
+            groups: BTreeSet::new(),
+            actors: Vec::new(),
+            may_act: None,
+            agent: AgentClaims::default(),
+            consent: Consent::default(),
+            context: ContextClaims::default(),
+            authentication_contexts: BTreeSet::new(),
+            takes_claims_challenges: false,
+            tenant: None,
+            session: None,
+            acr: None,
+            authenticated_at: None,
+            confirmation: Confirmation::default(),
+        }
+    }
+}
 
 /// Seconds since 1970 of the fake host's clock.
 pub(in crate::token) fn now() -> u64 {
@@ -205,7 +241,7 @@ pub(super) fn refusal(token: &str) -> TokenError {
 pub(in crate::token) struct NativeHost(pub(in crate::token) FakeHost);
 
 impl Host for NativeHost {
-    fn now(&self) -> std::time::SystemTime {
+    fn now(&self) -> SystemTime {
         self.0.now()
     }
 
