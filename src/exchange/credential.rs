@@ -18,9 +18,9 @@ pub struct Credential {
     pub granted: Option<BTreeSet<String>>,
     /// When it ends.
     pub expires_at: SystemTime,
-    /// SHA-256 of its `jti`, or of the token where it has none, in hex: for the record, so that
-    /// the MCP server's own record can be found by it.
-    pub id: String,
+    /// SHA-256 of its `jti`, or of the token where it has none: for the record, so that the MCP
+    /// server's own record can be found by it.
+    pub id: [u8; 32],
 }
 
 /// How a credential is sent.

@@ -207,6 +207,6 @@ fn record(
         outcome,
         scopes_asked: audit::list(&wanted.scopes),
         scopes_granted: granted.map(audit::list as fn(&BTreeSet<String>) -> _),
-        credential: credential.map(|credential| credential.id.clone()),
+        credential: credential.map(|credential| audit::hex(&credential.id)),
     }
 }

@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::answer::{TokenResponse, TokenUse};
 use super::width::Width;
-use crate::audit::hex;
 use crate::exchange::wish::Wish;
 use crate::exchange::{BoundTokens, Credential, Expected, Flaw, Format, Scheme, TokenType};
 use crate::token::{IssuedJwt, is_other_kind};
@@ -88,7 +87,7 @@ pub(super) fn judge(
     let expires_at = expiry(response.expires_in, jwt.as_ref(), now)?;
     let token_id = jwt.as_ref().and_then(|jwt| jwt.token_id.as_ref());
     let id = token_id.map_or_else(|| Sha256::digest(text).into(), |id| *id.sha256());
-    Ok(Credential { scheme, granted, expires_at, id: hex(&id), token: response.token })
+    Ok(Credential { scheme, granted, expires_at, id, token: response.token })
 }
 
 /// Refuses what came with the request: none of it goes on, not even as a part of another token or

@@ -113,7 +113,7 @@ impl Protocol for Double {
                 token: Secret::new(token.to_owned()),
                 granted: Some(wish.scopes.clone()),
                 expires_at: now + Duration::from_secs(life.parse().unwrap()),
-                id: "id".to_owned(),
+                id: [1; 32],
             })),
             None => Err(errors().into_iter().find(|error| error.code() == body).unwrap()),
         }

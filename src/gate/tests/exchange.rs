@@ -133,7 +133,7 @@ fn credential(granted: Option<&[&str]>) -> Rc<Credential> {
         token: Secret::new(DOWNSTREAM.to_owned()),
         granted: granted.map(|names| (*scopes(names)).clone()),
         expires_at: SystemTime::UNIX_EPOCH + START + Duration::from_secs(300),
-        id: "c-1".to_owned(),
+        id: [0xc1; 32],
     })
 }
 
@@ -257,7 +257,7 @@ fn in_hold_a_call_waits_for_its_credential_and_takes_it_along() {
     assert_eq!((&record["outcome"], &record["code"]), (&json!("allow"), &json!("allowed")));
     let exchange = json!({
         "name": "docs-api", "outcome": "exchanged", "scopes_asked": ["docs.read"],
-        "scopes_granted": ["docs.read"], "credential": "c-1",
+        "scopes_granted": ["docs.read"], "credential": "c1".repeat(32),
     });
     assert_eq!(record["exchange"], exchange);
 }
@@ -345,7 +345,7 @@ fn what_the_issuer_takes_back_of_a_claimed_operation_is_a_matter_of_scopes() {
         }
         let (reply, record) = driver.denied_and_recorded(effects, 403, "exchange_scope_refused");
         assert_eq!(record["exchange"]["outcome"], "exchange_scope_refused");
-        assert_eq!(record["exchange"]["credential"], "c-1");
+        assert_eq!(record["exchange"]["credential"], "c1".repeat(32));
         assert_eq!(json_of(&reply)["id"], 7);
     }
 }
@@ -756,7 +756,7 @@ fn in_stream_older_clients_get_one_for_the_server_where_the_rule_permits_it() {
                 assert!(record["reason"].as_str().unwrap().contains(word), "{record}");
             }
             assert_eq!(record["exchange"]["outcome"], "exchange_needs_hold");
-            assert_eq!(record["exchange"]["credential"], "c-1");
+            assert_eq!(record["exchange"]["credential"], "c1".repeat(32));
             assert!(message(&reply).contains("operator"));
             assert_eq!(json_of(&reply)["id"], 7);
         }
