@@ -9,7 +9,7 @@ use crate::exchange::{
 };
 use crate::fuzz_tables::Random;
 use crate::host::{Callout, HostFlag, Stream, Vm};
-use crate::support::{ISSUER, MODES, RESOURCE, encode, record};
+use crate::support::{ISSUER, MODES, RESOURCE, assert_refused, encode, record};
 
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -447,6 +447,25 @@ fn a_narrower_answer_is_good_where_it_has_what_the_operation_needs() {
         let token = mint(&credential_claims(&vm, "docs.read"));
         say(&vm, &callout, &granted(&token, "docs.read"));
         assert_went_with(&stream, &token, "exchanged");
+    }
+}
+
+/// In `hold` rates come before the exchange, and in `stream` after it.
+#[test]
+fn rates_count_what_is_refused_a_credential_in_hold_only() {
+    for (flag, mode) in MODES {
+        let mut document = exchanging(mode, token_exchange());
+        document["servers"][0]["rates"] = json!([{ "limit": "1/h" }]);
+        let vm = start(flag, &document);
+        let caller = Caller::alice(&vm);
+        let stream = caller.call(&vm, "search");
+        refuse(&vm, &asked(&vm), "access_denied");
+        assert_has_none(&stream, 403, "exchange_denied");
+        let stream = caller.call(&vm, "search");
+        match mode {
+            "hold" => assert_refused(&stream, mode, 429, "rate_limited"),
+            _ => assert_has_none(&stream, 403, "exchange_denied"),
+        }
     }
 }
 
